@@ -1,0 +1,69 @@
+# make run    the service: page, HTTP API, command line       http://127.0.0.1:7860
+# make test   every test that is quick                        make check  lint, types, import rules
+# make browser, make bench                                    slower suites
+#
+# Each target sets up what it needs by itself, in $(VENV). A PyTorch that is already there is kept.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ARGS ?=
+.DEFAULT_GOAL := help
+.PHONY: help run install dev test check format browser bench clean
+
+help:
+	@sed -n 's/^# //p' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@echo "==> making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+# PyTorch first and alone: asked for by its exact version pip takes the build at hand, by a range the largest there is.
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+	@if $(BIN)/python -c 'import torch' 2>/dev/null; then echo "==> PyTorch is there already"; \
+	else echo "==> installing PyTorch (the largest part)"; $(PIP) install -c constraints.txt "$$(grep '^torch==' constraints.txt)"; fi
+	@grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
+	@$(BIN)/python -c 'import importlib.metadata as m; print("torch==" + m.version("torch"))' >> $(VENV)/constraints.txt
+	@touch $@
+
+$(VENV)/.run: pyproject.toml $(VENV)/.torch
+	@echo "==> installing Calotype"
+	$(PIP) install -c $(VENV)/constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "==> installing what the tests need"
+	$(PIP) install -c $(VENV)/constraints.txt -e '.[dev]'
+	@touch $@
+
+install: $(VENV)/.run
+dev: $(VENV)/.dev
+
+run: install
+	$(BIN)/calotype serve $(ARGS)
+
+test: dev
+	$(BIN)/python -m pytest -m "not browser" $(ARGS)
+
+check: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Debian's Chromium; set CALOTYPE_CHROMIUM to use another one
+browser: dev
+	@if [ -z "$$CALOTYPE_CHROMIUM" ] && ! command -v chromium >/dev/null; then \
+		echo "==> installing chromium (apt)"; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; fi
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+bench: install
+	$(BIN)/python benchmarks/first_picture.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
