@@ -1,0 +1,36 @@
+"""Calotype's public plugin API, and nothing else.
+
+A plugin imports from here only. torch is not imported by this module.
+"""
+
+from calotype.plugins.hookspecs import hookimpl
+from calotype.postprocess import PictureInfo, PostProcessor
+from calotype.sampling import (
+    Estimate,
+    NoiseLevels,
+    NoiseSource,
+    NoParams,
+    Params,
+    Query,
+    Sampler,
+    Sampling,
+    Schedule,
+    Sigmas,
+)
+
+__all__ = [
+    "Estimate",
+    "NoParams",
+    "NoiseLevels",
+    "NoiseSource",
+    "Params",
+    "PictureInfo",
+    "PostProcessor",
+    "Query",
+    "Sampler",
+    "Sampling",
+    "Schedule",
+    "Sigmas",
+    "hookimpl",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,7 @@
+"""``python -m calotype``."""
+
+import sys
+
+from calotype.cli import main
+
+sys.exit(main())

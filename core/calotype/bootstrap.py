@@ -1,0 +1,68 @@
+"""The one place where the service is put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from calotype.bus import Bus
+from calotype.catalog import Catalog
+from calotype.checkpoint import EMBEDDED, inspect
+from calotype.config import Settings
+from calotype.engine.assignment import Host, HostListener
+from calotype.home import Home
+from calotype.moderation import PromptReview
+from calotype.plugins.registry import Registry
+from calotype.studio import Studio
+
+log = logging.getLogger(__name__)
+
+
+def catalog_for(settings: Settings) -> Catalog:
+    """What can be asked for under these settings. No torch. Raises :class:`SetupError` or :class:`ModelError`."""
+    registry = Registry.discover(settings.plugins)
+    models = [inspect(settings.model)] if settings.model is not None else []
+    return Catalog(registry, [*models, inspect(EMBEDDED)])
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, home: Home, catalog: Catalog) -> AsyncIterator[Studio]:
+    """The running service on a home that this process owns (:meth:`Home.acquire`).
+
+    The engine loads in the background; jobs are accepted at once and wait for it. On exit running jobs get
+    ``settings.drain_seconds`` to end, then go back into the queue.
+    """
+    from calotype.chores import Chores
+    from calotype.dispatch import Dispatcher
+    from calotype.images.store import ImageStore
+    from calotype.ledger import Ledger
+    from calotype.ledger.migrate import upgrade
+
+    review = PromptReview.load(home.folder / "blocked_words.txt")
+    threads = home.threads(settings.threads)
+    await asyncio.to_thread(upgrade, home.database_url, home.backups)
+    ledger, store, bus = Ledger(home.database_url), ImageStore(home.images), Bus()
+    requeued, dead = await asyncio.to_thread(ledger.recover)
+    if requeued or dead:
+        log.info("after an unclean end: %d jobs back in the queue, %d given up", len(requeued), len(dead))
+
+    def make_host(listener: HostListener) -> Host:
+        from calotype.engine.host import InProcessHost  # torch is imported here and nowhere earlier
+
+        host = InProcessHost(listener, device=settings.device, threads=threads, slots=settings.slots)
+        host.preload(catalog.models[catalog.default_model])
+        return host
+
+    dispatcher = Dispatcher(ledger, store, catalog, bus, make_host, slots=settings.slots, residents=settings.residents)
+    chores = Chores(ledger, store, retention_days=settings.retention_days)
+    chores.start()
+    dispatching = asyncio.create_task(dispatcher.run(), name="dispatcher")
+    try:
+        yield Studio(ledger, store, catalog, bus, dispatcher, review)
+    finally:
+        await dispatcher.stop(settings.drain_seconds)
+        await dispatching
+        chores.stop()
+        ledger.close()

@@ -1,0 +1,172 @@
+"""Catalog: what can be asked for here, and the one place where a request meets it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from calotype.checkpoint import ModelInfo
+from calotype.errors import BadRequest, Problem, SetupError
+from calotype.plugins.registry import Registry
+from calotype.postprocess import PostProcessor
+from calotype.request import SEED_LIMIT, Options, Request, problems
+from calotype.sampling import Params
+
+T = TypeVar("T")
+PIXEL_LIMIT = 16_000_000
+"""Pixels of a delivered picture, after every post-processor."""
+
+
+class Catalog:
+    """Models by name and the plugins' registry. The first model is the default."""
+
+    def __init__(self, registry: Registry, models: list[ModelInfo]) -> None:
+        self.registry = registry
+        self.models: dict[str, ModelInfo] = {}
+        for model in models:
+            self.add_model(model)
+        self.default_model = models[0].name
+
+    def add_model(self, model: ModelInfo) -> None:
+        """Offer one more model. Raises :class:`SetupError` if its name is taken or its defaults are not installed."""
+        other = self.models.get(model.name)
+        if other is not None and other.folder != model.folder:
+            raise SetupError(f"model: the name {model.name!r} is taken by {other.folder}; rename the folder")
+        registry = self.registry
+        needs: list[tuple[str, str, Mapping[str, object]]] = [
+            ("sampler", model.defaults.sampler, registry.samplers),
+            ("schedule", model.defaults.schedule, registry.schedules),
+            *(("postprocess", name, registry.postprocessors) for name in model.postprocess),
+        ]
+        for kind, name, known in needs:
+            if name not in known:
+                raise SetupError(f"model: {model.folder / 'calotype.json'}: {kind} {name!r} is not installed")
+        self.models[model.name] = model
+
+    def model(self, request: Request) -> ModelInfo:
+        """The model of a resolved request."""
+        return self.models[request.model or self.default_model]
+
+    def resolve(self, request: Request) -> Request:
+        """The same request with nothing left open and everything checked against what is installed.
+
+        Raises :class:`BadRequest`. Resolving twice changes nothing.
+        """
+        model = _choose("model", request.model or self.default_model, self.models)
+        sampler = _choose("sampler", request.sampler or model.defaults.sampler, self.registry.samplers)
+        schedule = _choose("schedule", request.schedule or model.defaults.schedule, self.registry.schedules)
+        width = request.width or model.default_size[0]
+        height = request.height or model.default_size[1]
+        model.check_size(width, height)
+        resolved = request.model_copy(
+            update={
+                "model": model.name,
+                "sampler": sampler.name,
+                "schedule": schedule.name,
+                "steps": request.steps or model.defaults.steps,
+                "guidance": _first(request.guidance, model.defaults.guidance),
+                "guidance_rescale": _first(request.guidance_rescale, model.defaults.guidance_rescale),
+                "seed": _first(request.seed, secrets.randbelow(SEED_LIMIT + 1)),
+                "width": width,
+                "height": height,
+                "options": self._options(request.options, model, sampler.name, schedule.name),
+            }
+        )
+        self._check_delivered_size(resolved)
+        return resolved
+
+    def params(self, request: Request, name: str) -> Params:
+        """The validated parameters that a resolved request gives to the plugin ``name``."""
+        given = request.options.get(name, {})
+        return self._params(name, given if isinstance(given, dict) else {})
+
+    def postprocess_chain(self, request: Request) -> list[tuple[PostProcessor, Params]]:
+        """Post-processors of a resolved request with their parameters, in the order in which they run."""
+        known = self.registry.postprocessors
+        wanted = [known[name] for name, value in request.options.items() if name in known and value is not False]
+        return [(each, self.params(request, each.name)) for each in sorted(wanted, key=lambda p: (p.order, p.name))]
+
+    def cost(self, request: Request) -> float:
+        """Rows × megapixels × model calls × the model's relative cost: what fairness counts."""
+        assert request.steps and request.sampler and request.width and request.height and request.guidance
+        rows = 2 if request.guidance > 1 else 1
+        calls = self.registry.samplers[request.sampler].calls(request.steps)
+        megapixels = request.width * request.height / 1e6
+        return rows * megapixels * calls * request.images * self.model(request).relative_cost
+
+    def delivered_size(self, request: Request) -> tuple[int, int]:
+        """Width and height in pixels of the picture as it is delivered."""
+        assert request.width and request.height
+        width, height = request.width, request.height
+        for plugin, params in self.postprocess_chain(request):
+            width, height = width * plugin.scale(params), height * plugin.scale(params)
+        return width, height
+
+    def size_choices(self, model: ModelInfo) -> dict[str, dict[str, Any]]:
+        """Delivered sizes of a model, ``"256x256"`` → the request fields that give it; the default comes first."""
+        choices: dict[str, dict[str, Any]] = {}
+        sizes = sorted(model.sizes, key=lambda size: size != model.default_size)
+        unenlarged: Options = dict.fromkeys(model.postprocess, False)
+        for options in ({}, unenlarged):
+            for width, height in sizes:
+                fields: dict[str, Any] = {"width": width, "height": height, "options": options}
+                probe = self.resolve(Request(prompt="size", model=model.name, **fields))
+                choices.setdefault("{}x{}".format(*self.delivered_size(probe)), fields)
+        return choices
+
+    def _options(self, given: Options, model: ModelInfo, sampler: str, schedule: str) -> Options:
+        registry = self.registry
+        options: Options = {name: {} for name in model.postprocess}
+        options.update({name: {} for name in (sampler, schedule) if registry.params_of(name) is not None})
+        for name, value in given.items():
+            if name in registry.postprocessors:
+                options[name] = {} if value is True else value
+            elif registry.params_of(name) is None:
+                known = ", ".join(sorted({*registry.postprocessors, sampler, schedule}))
+                raise BadRequest.of(f"options.{name}", f"no such plugin; there are {known}")
+            elif name not in (sampler, schedule):
+                raise BadRequest.of(f"options.{name}", f"is not used: sampler is {sampler}, schedule is {schedule}")
+            elif isinstance(value, dict):
+                options[name] = value
+            else:
+                raise BadRequest.of(f"options.{name}", "takes parameters; only a post-processor is true or false")
+        filled: Options = {}
+        for name, value in options.items():
+            filled[name] = (
+                value
+                if value is False
+                else self._params(name, value if isinstance(value, dict) else {}).model_dump(mode="json")
+            )
+        return {name: value for name, value in filled.items() if value != {} or name in registry.postprocessors}
+
+    def _params(self, name: str, values: Mapping[str, Any]) -> Params:
+        kind = self.registry.params_of(name)
+        assert kind is not None
+        try:
+            return kind.model_validate(dict(values))
+        except ValidationError as error:
+            found = problems(error, f"options.{name}.")
+            fields = ", ".join(kind.model_fields) or "none"
+            raise BadRequest(
+                *(Problem(p.field, f"{p.message} (parameters of {name}: {fields})") for p in found)
+            ) from None
+
+    def _check_delivered_size(self, request: Request) -> None:
+        width, height = self.delivered_size(request)
+        if width * height > PIXEL_LIMIT:
+            limit = f"{PIXEL_LIMIT // 1_000_000} megapixels"
+            raise BadRequest.of("width, height", f"the picture would be {width}x{height}; at most {limit}")
+
+
+def _choose(field: str, name: str, known: Mapping[str, T]) -> T:
+    if name not in known:
+        shown = name if len(name) <= 60 else f"{name[:60]}…"
+        raise BadRequest.of(field, f"{shown!r} is not one of {', '.join(known)}")
+    return known[name]
+
+
+def _first(value: Any, default: Any) -> Any:
+    return default if value is None else value

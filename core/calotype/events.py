@@ -1,0 +1,85 @@
+"""What happens to a job, as everyone who watches sees it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from calotype.job import Picture
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A rough look at the picture so far: (H, W, 3) uint8, one pixel a latent. Drawn only if somebody looks."""
+
+    rgb: np.ndarray
+
+    def image(self, width: int = 256) -> Image:
+        """As a picture ``width`` pixels wide, smoothly enlarged."""
+        from PIL import Image
+
+        height = round(width * self.rgb.shape[0] / self.rgb.shape[1])
+        return Image.fromarray(self.rgb, "RGB").resize((width, height), Image.Resampling.BICUBIC)
+
+    def jpeg(self, width: int = 256) -> bytes:
+        """As a small JPEG file."""
+        buffer = io.BytesIO()
+        self.image(width).save(buffer, "JPEG", quality=80)
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Queued:
+    """Accepted and written down. ``position`` jobs are served before this one."""
+
+    job_id: str
+    position: int
+
+
+@dataclass(frozen=True)
+class Started:
+    """An engine has it."""
+
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A step was done. ``step`` of ``steps`` over all pictures of the request. Only the latest is kept."""
+
+    job_id: str
+    step: int
+    steps: int
+    preview: Preview | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The pictures are stored and the result is in the ledger."""
+
+    job_id: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It will not be tried again. ``reason`` is for the person who asked."""
+
+    job_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """Its person, or an operator, called it off."""
+
+    job_id: str
+
+
+Event: TypeAlias = Queued | Started | Stepped | Finished | Failed | Cancelled
+FINAL = (Finished, Failed, Cancelled)

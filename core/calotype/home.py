@@ -1,0 +1,114 @@
+"""The data folder: where things lie in it, who owns it, and what is written down once for good."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from calotype.errors import SetupError
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """How to reach the process that owns the home. The token makes its bearer the operator."""
+
+    url: str
+    token: str
+
+
+class Home:
+    """``CALOTYPE_HOME``. One process owns it at a time; others talk to that process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser().absolute()
+        self._lock = FileLock(self.folder / "owner.lock", thread_local=False)
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the SQLite file."""
+        return f"sqlite:///{self.folder / 'calotype.db'}"
+
+    @property
+    def images(self) -> Path:
+        """Folder of the image store."""
+        return self.folder / "images"
+
+    @property
+    def backups(self) -> Path:
+        """Folder of copies of the database, made before it is upgraded."""
+        return self.folder / "backups"
+
+    @property
+    def _server_file(self) -> Path:
+        return self.folder / "server.json"
+
+    def acquire(self) -> bool:
+        """Make the folder, check that it can be written, and own it. False if another process owns it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.folder / f".write-{os.getpid()}-{secrets.token_hex(4)}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise SetupError(
+                f"CALOTYPE_HOME: {self.folder} cannot be written ({error.strerror}); "
+                "make it writable or set CALOTYPE_HOME to another folder"
+            ) from None
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give the folder up. The address of a server is withdrawn with it."""
+        if self._lock.is_locked:
+            self._server_file.unlink(missing_ok=True)
+            self._lock.release()
+
+    def announce(self, url: str) -> ServerAddress:
+        """Write down where this process, the owner, is reached. Readable by the owner's account only."""
+        address = ServerAddress(url, secrets.token_urlsafe(32))
+        temporary = self._server_file.with_suffix(".tmp")
+        temporary.unlink(missing_ok=True)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump({"url": address.url, "token": address.token}, file)
+        temporary.replace(self._server_file)
+        return address
+
+    def server(self) -> ServerAddress | None:
+        """Where the owner is reached; None while it has not announced itself."""
+        try:
+            found = json.loads(self._server_file.read_text("utf-8"))
+            return ServerAddress(found["url"], found["token"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def threads(self, wanted: int | None) -> int:
+        """CPU threads of a model call: ``wanted``, else what is written down, else a choice that is written down.
+
+        Another number of threads gives other bits, so it must not change by itself. One core is left to the
+        front ends, and more than eight threads rarely pay for one call.
+        """
+        if wanted is not None:
+            return wanted
+        path = self.folder / "engine.json"
+        try:
+            return int(json.loads(path.read_text("utf-8"))["threads"])
+        except FileNotFoundError:
+            chosen = min(8, max(1, _cores() - 1))
+            path.write_text(json.dumps({"threads": chosen}) + "\n", "utf-8")
+            return chosen
+        except (OSError, ValueError, KeyError, TypeError):
+            raise SetupError(f'{path}: is not readable; write {{"threads": 1}} into it or remove it') from None
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,41 @@
+"""What may be asked for. The operator's list of blocked words is checked before anything is written."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from calotype.errors import BadRequest, SetupError
+from calotype.request import Request
+
+
+class PromptReview:
+    """Refuses prompts that hold a blocked word or phrase, whatever its case, accents or spacing."""
+
+    def __init__(self, blocked: Iterable[str] = ()) -> None:
+        words = [re.escape(_plain(word)).replace(r"\ ", r"\W+") for word in blocked if _plain(word)]
+        self._pattern = re.compile(rf"\b(?:{'|'.join(words)})\b") if words else None
+
+    @classmethod
+    def load(cls, path: Path) -> PromptReview:
+        """From a text file, one word or phrase a line, ``#`` begins a comment. No file blocks nothing."""
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError) as error:
+            # a list that cannot be read must not silently block nothing
+            raise SetupError(f"{path}: the list of blocked words cannot be read: {error}") from None
+        return cls(line.split("#", 1)[0].strip() for line in lines)
+
+    def check(self, request: Request) -> None:
+        """Raise :class:`BadRequest` for a blocked prompt. The word itself is not repeated."""
+        if self._pattern is not None and self._pattern.search(_plain(request.prompt)):
+            raise BadRequest.of("prompt", "holds a word that this service does not allow; please reword it")
+
+
+def _plain(text: str) -> str:
+    folded = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(c for c in folded if not unicodedata.combining(c) and unicodedata.category(c) != "Cf").strip()

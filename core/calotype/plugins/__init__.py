@@ -1,0 +1,1 @@
+"""Finds plugins and keeps what they add; the hooks they can answer."""

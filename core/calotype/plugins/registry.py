@@ -1,0 +1,151 @@
+"""Finds plugins, loads the trusted ones, and keeps what they add under unique names."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType, ModuleType
+from typing import Final, TypeAlias
+
+import pluggy
+
+from calotype.errors import SetupError
+from calotype.plugins import hookspecs
+from calotype.postprocess import PostProcessor
+from calotype.sampling import Params, Sampler, Schedule
+
+GROUP: Final = "calotype.plugins"
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_KINDS: Final[Mapping[str, type]] = MappingProxyType(
+    {"calotype_samplers": Sampler, "calotype_schedules": Schedule, "calotype_postprocessors": PostProcessor}
+)
+
+Contribution: TypeAlias = Sampler | Schedule | PostProcessor
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """A plugin that was found, whether it is on, and if not why."""
+
+    name: str
+    version: str
+    bundled: bool
+    on: bool
+    problem: str | None = None
+    adds: tuple[str, ...] = ()
+
+
+class _Refused(Exception):
+    """A plugin's own fault, in one line."""
+
+
+class Registry:
+    """What the loaded plugins offer. Made once at start, then only read."""
+
+    def __init__(self) -> None:
+        self.samplers: dict[str, Sampler] = {}
+        self.schedules: dict[str, Schedule] = {}
+        self.postprocessors: dict[str, PostProcessor] = {}
+        self.plugins: list[PluginInfo] = []
+        self._owner: dict[str, str] = {}
+
+    @classmethod
+    def discover(cls, listed: Collection[str] = ()) -> Registry:
+        """Load every bundled plugin, and those of others that the operator ``listed`` by entry-point name.
+
+        A plugin that cannot be loaded is kept as a :class:`PluginInfo` with its problem and does not stop the
+        start. A listed name that is not installed raises :class:`SetupError`: the operator asked for it.
+        """
+        registry = cls()
+        found = sorted(entry_points(group=GROUP), key=lambda entry: (not _bundled(entry), entry.name))
+        missing = sorted(set(listed) - {entry.name for entry in found})
+        if missing:
+            known = ", ".join(entry.name for entry in found if not _bundled(entry)) or "none"
+            raise SetupError(f"CALOTYPE_PLUGINS: {', '.join(missing)} is not installed; installed plugins: {known}")
+        for entry in found:
+            if _bundled(entry) or entry.name in listed:
+                registry._load(entry)
+            else:
+                reason = "not listed in CALOTYPE_PLUGINS"
+                registry.plugins.append(PluginInfo(entry.name, _version(entry), False, False, reason))
+        return registry
+
+    def params_of(self, name: str) -> type[Params] | None:
+        """The parameter model of whatever is called ``name``; None if nothing is."""
+        found = self.samplers.get(name) or self.schedules.get(name) or self.postprocessors.get(name)
+        return found.Params if found else None
+
+    def _load(self, entry: EntryPoint) -> None:
+        try:
+            adds = self._add(entry.name, _contributions(entry.load()))
+        except Exception as error:
+            problem = str(error) if isinstance(error, _Refused) else f"{type(error).__name__}: {error}"
+            log.warning(
+                "plugin %s is off: %s", entry.name, problem, exc_info=not isinstance(error, _Refused | ImportError)
+            )
+            self.plugins.append(PluginInfo(entry.name, _version(entry), _bundled(entry), False, problem))
+        else:
+            self.plugins.append(PluginInfo(entry.name, _version(entry), _bundled(entry), True, None, adds))
+
+    def _add(self, plugin: str, things: Iterable[Contribution]) -> tuple[str, ...]:
+        things = list(things)
+        names = [thing.name for thing in things]
+        for name in names:
+            if name in self._owner or names.count(name) > 1:
+                raise _Refused(f"{name!r} is claimed by both {self._owner.get(name, plugin)} and {plugin}")
+        for thing in things:  # only now: a plugin is taken whole or not at all
+            self._owner[thing.name] = plugin
+            if isinstance(thing, Sampler):
+                self.samplers[thing.name] = thing
+            elif isinstance(thing, Schedule):
+                self.schedules[thing.name] = thing
+            else:
+                self.postprocessors[thing.name] = thing
+        return tuple(names)
+
+
+def _contributions(module: ModuleType) -> list[Contribution]:
+    """Ask one module its hooks, through pluggy, so that a wrong signature is found at start and not in use."""
+    manager = pluggy.PluginManager("calotype")
+    manager.add_hookspecs(hookspecs)
+    manager.register(module)
+    manager.check_pending()
+    things = [
+        _checked(thing, hook, kind)
+        for hook, kind in _KINDS.items()
+        for answer in getattr(manager.hook, hook)()
+        for thing in answer
+    ]
+    if not things:
+        raise _Refused("it adds nothing: no hook is implemented (is @calotype.hookimpl missing?)")
+    return things
+
+
+def _checked(thing: object, hook: str, kind: type) -> Contribution:
+    if not isinstance(thing, kind):
+        raise _Refused(f"{hook} returned {type(thing).__name__}, not an instance of calotype.{kind.__name__}")
+    assert isinstance(thing, Sampler | Schedule | PostProcessor)
+    name = getattr(thing, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise _Refused(f"name: {name!r} is not a lower-case word of letters, digits and _, 40 at most")
+    if not isinstance(getattr(thing, "label", None), str):
+        raise _Refused(f"{name}: label is missing")
+    if not issubclass(thing.Params, Params):
+        raise _Refused(f"{name}: Params is not a subclass of calotype.Params")
+    try:
+        thing.Params()
+    except ValueError as error:
+        raise _Refused(f"{name}: every parameter needs a default ({error})") from None
+    return thing
+
+
+def _bundled(entry: EntryPoint) -> bool:
+    return entry.dist is not None and entry.dist.name == "calotype"
+
+
+def _version(entry: EntryPoint) -> str:
+    return entry.dist.version if entry.dist is not None else "unknown"

@@ -1,0 +1,146 @@
+"""Request: the one description of what a user wants, whoever asks and through whatever front end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+
+from calotype.errors import BadRequest, Problem
+
+PROMPT_LIMIT: Final = 2000
+"""Characters in a prompt: Discord's limit for a message, and far beyond what a text encoder reads."""
+SEED_LIMIT: Final = 2**53 - 1
+"""Seeds are 0 … 2**53 - 1, so that JavaScript and JSON carry them without loss."""
+STEPS_LIMIT: Final = 150
+GUIDANCE_LIMIT: Final = 30.0
+IMAGES_LIMIT: Final = 8
+SIDE_LIMIT: Final = 2048
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
+
+def _option(value: Any) -> Any:
+    if not isinstance(value, dict | bool):
+        raise ValueError('takes parameters as {"name": value}, or true or false for a post-processor')
+    return value
+
+
+Options = dict[str, Annotated[dict[str, JsonValue] | bool, BeforeValidator(_option)]]
+"""Plugin name → its parameters; ``True`` is a post-processor with its defaults, ``False`` is one switched off."""
+
+
+def _text(value: str) -> str:
+    if _CONTROL.search(value):
+        raise ValueError("holds control characters or bytes that are not text; send plain text")
+    return value.strip()
+
+
+def _written(value: str) -> str:
+    if not value:
+        raise ValueError("is empty; describe the picture in a few words, e.g. 'blue cat'")
+    return value
+
+
+def _dimension(value: int) -> int:
+    if value % 8:
+        raise ValueError(f"{value} is not a multiple of 8; use {max(8, value // 8 * 8)} or {value // 8 * 8 + 8}")
+    return value
+
+
+Text = Annotated[str, Field(max_length=PROMPT_LIMIT), AfterValidator(_text)]
+Side = Annotated[int, Field(ge=8, le=SIDE_LIMIT), AfterValidator(_dimension)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Request(BaseModel):
+    """What a user wants. Frozen. A field left None is filled with the model's own default when it is resolved.
+
+    Limits that depend on what is installed (samplers, models, sizes, plugin parameters) are checked by
+    :meth:`calotype.catalog.Catalog.resolve`; everything else is checked here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    prompt: Annotated[Text, AfterValidator(_written)]
+    negative_prompt: Text = ""
+    steps: Annotated[int, Field(ge=1, le=STEPS_LIMIT)] | None = None
+    sampler: Name | None = None
+    schedule: Name | None = None
+    guidance: Annotated[float, Field(ge=1.0, le=GUIDANCE_LIMIT)] | None = None
+    """Classifier-free guidance scale (Ho & Salimans 2022); 1 is none."""
+    guidance_rescale: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    """Share of the rescaled guidance, phi in Lin et al. (2023), section 3.4."""
+    seed: Annotated[int, Field(ge=0, le=SEED_LIMIT)] | None = None
+    """Picture k of the request has seed ``seed + k``, modulo 2**53."""
+    width: Side | None = None
+    height: Side | None = None
+    """Sides in the model's own pixels, before any post-processor enlarges the picture."""
+    images: Annotated[int, Field(ge=1, le=IMAGES_LIMIT)] = 1
+    model: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    options: Options = Field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Request:
+        """A request from plain values. Raises :class:`BadRequest` that names every wrong field and its limit."""
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            raise BadRequest(*problems(error)) from None
+
+    def seeds(self) -> list[int]:
+        """The seed of each picture. The request must be resolved (its seed known)."""
+        if self.seed is None:
+            raise ValueError("the request has no seed yet: resolve it first")
+        return [(self.seed + k) % (SEED_LIMIT + 1) for k in range(self.images)]
+
+
+def problems(error: ValidationError, prefix: str = "") -> list[Problem]:
+    """Findings of pydantic in our words: the field, the value, the limit."""
+    return [
+        Problem(
+            prefix + ".".join(str(part) for part in found["loc"] if not _UNION_PART.match(str(part))), _message(found)
+        )
+        for found in error.errors(include_url=False)
+    ]
+
+
+_UNION_PART = re.compile(r"bool$|(dict|list|constrained|function)[\[-]")  # pydantic's names for branches, not fields
+
+
+def _message(found: Any) -> str:  # noqa: PLR0911, PLR0912 - one flat table reads best
+    context, value = found.get("ctx", {}), found.get("input")
+    shown = repr(value) if not isinstance(value, str) or len(value) <= 40 else f"{value[:40]!r}…"
+    match found["type"]:
+        case "missing":
+            return "is missing; it is required"
+        case "extra_forbidden":
+            return "is not a field that is known here; check its spelling or leave it out"
+        case "string_too_long":
+            return f"has {len(str(value))} characters; at most {context['max_length']}"
+        case "string_too_short":
+            return "is empty; leave it out to use the default"
+        case "greater_than_equal":
+            return f"{shown} is too small; at least {context['ge']}"
+        case "less_than_equal":
+            return f"{shown} is too large; at most {context['le']}"
+        case "finite_number":
+            return f"{shown} is not a number; give a finite one"
+        case "int_type" | "int_parsing" | "int_from_float":
+            return f"{shown} is not a whole number"
+        case "float_type" | "float_parsing":
+            return f"{shown} is not a number"
+        case "bool_type" | "bool_parsing":
+            return f"{shown} is neither true nor false"
+        case "dict_type":
+            return f"{shown} is not an object of names and values"
+        case "string_type":
+            return f"{shown} is not text"
+        case "value_error":
+            return str(context["error"])
+        case "literal_error":
+            return f"{shown} is not one of {context['expected']}"
+        case _:
+            return f"{shown}: {found['msg']}"

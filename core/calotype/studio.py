@@ -1,0 +1,169 @@
+"""Studio: submit, watch, cancel, history. All that a front end ever sees of the service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from calotype.bus import Bus, is_final
+from calotype.catalog import Catalog
+from calotype.checkpoint import ModelInfo, inspect
+from calotype.errors import BadRequest, NotAllowed, UnknownJob
+from calotype.events import Cancelled, Event, Failed, Finished, Queued, Started
+from calotype.job import Job, JobStatus
+from calotype.moderation import PromptReview
+from calotype.person import Person
+from calotype.request import Request
+
+if TYPE_CHECKING:
+    from calotype.images.store import ImageStore
+    from calotype.ledger import Delivery, Ledger
+
+
+class Work(Protocol):
+    """What the studio needs of the dispatcher."""
+
+    def wake(self) -> None:
+        """There may be something to claim, or positions have changed."""
+        ...
+
+    def cancel(self, job_id: str) -> None:
+        """Take a running job off its engine."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether an engine has loaded its model."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no engine, if there never will be."""
+        ...
+
+
+class Studio:
+    """The service, as front ends see it. Coroutines of one event loop; the ledger works in threads."""
+
+    def __init__(
+        self, ledger: Ledger, store: ImageStore, catalog: Catalog, bus: Bus, work: Work, review: PromptReview
+    ) -> None:
+        self.catalog = catalog
+        self._ledger = ledger
+        self._store = store
+        self._bus = bus
+        self._work = work
+        self._review = review
+
+    @property
+    def ready(self) -> bool:
+        """Whether pictures are being made; while not, jobs are accepted and wait."""
+        return self._work.ready
+
+    @property
+    def problem(self) -> str | None:
+        """Why the engine could not start, or None."""
+        return self._work.problem
+
+    async def submit(
+        self, request: Request, person: Person, *, key: str | None = None, reply_to: Mapping[str, Any] | None = None
+    ) -> Job:
+        """Check a request, write it down, queue it. When this returns, the job survives any crash.
+
+        ``key`` makes it idempotent: the same key of the same person returns the same job. ``reply_to`` (with
+        ``front_end``) asks for a delivery through the outbox. Raises :class:`BadRequest`; then nothing is written.
+        """
+        resolved = self.catalog.resolve(request)
+        self._review.check(resolved)
+        cost = self.catalog.cost(resolved)
+        job = await asyncio.to_thread(self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to)
+        self._work.wake()
+        return job
+
+    async def watch(self, job_id: str, person: Person | None = None) -> AsyncGenerator[Event, None]:
+        """Everything that happens to a job from now on, beginning with where it stands; ends after its last event.
+
+        A slow reader misses steps in between, never a state. Raises :class:`UnknownJob`.
+        """
+        watcher = self._bus.watch(job_id)  # first listen, then look: nothing can fall between
+        try:
+            job = await self.job(job_id, person)
+            now = await self._standing(job)
+            yield now
+            while not is_final(now):
+                now = await watcher.next()
+                yield now
+        finally:
+            watcher.close()
+
+    async def wait(self, job_id: str, person: Person | None = None) -> Job:
+        """The job once it is finished, failed or cancelled."""
+        async for _ in self.watch(job_id, person):
+            pass
+        return await self.job(job_id, person)
+
+    async def cancel(self, job_id: str, person: Person) -> Job:
+        """Call a job off; within a tick if it runs. A job that is over stays what it is. Raises :class:`UnknownJob`."""
+        await self.job(job_id, person)
+        job = await asyncio.to_thread(self._ledger.cancel, job_id)
+        if job is None:
+            raise UnknownJob(job_id)
+        if job.status is JobStatus.CANCELLED:
+            self._work.cancel(job_id)
+            self._bus.publish(Cancelled(job_id))
+            self._work.wake()
+        return job
+
+    async def job(self, job_id: str, person: Person | None = None) -> Job:
+        """A job as it stands. ``person`` sees only their own (an operator: all); None is the service itself.
+
+        Raises :class:`UnknownJob`, with no difference between a foreign job and one that never was.
+        """
+        job = await asyncio.to_thread(self._ledger.job, job_id)
+        if job is None or not (person is None or person.operator or job.person == person.key):
+            raise UnknownJob(job_id)
+        return job
+
+    async def history(self, person: Person, *, limit: int = 50, before: str | None = None) -> list[Job]:
+        """A person's jobs, newest first; ``before`` is the id of the last one seen. An operator sees everybody's."""
+        key = None if person.operator else person.key
+        return await asyncio.to_thread(self._ledger.history, key, limit=limit, before=before)
+
+    async def counts(self) -> dict[JobStatus, int]:
+        """Number of jobs in each state."""
+        return await asyncio.to_thread(self._ledger.counts)
+
+    async def deliveries(self, front_end: str) -> list[Delivery]:
+        """What the outbox holds for a front end: results that are due to be delivered."""
+        return await asyncio.to_thread(self._ledger.deliveries, front_end)
+
+    def picture_path(self, sha256: str) -> Path:
+        """The PNG file of a finished picture. Raises KeyError if there is none."""
+        return self._store.path(sha256)
+
+    async def add_model(self, folder: Path, person: Person) -> ModelInfo:
+        """Offer a model folder for as long as this process lives. Operators only."""
+        if not person.operator:
+            raise NotAllowed("model: only the operator may add a model folder")
+        model = await asyncio.to_thread(inspect, folder)
+        self.catalog.add_model(model)
+        return model
+
+    async def _standing(self, job: Job) -> Event:
+        match job.status:
+            case JobStatus.QUEUED:
+                position = await asyncio.to_thread(self._ledger.position, job.id)
+                return Queued(job.id, position or 0)
+            case JobStatus.RUNNING:
+                return Started(job.id)
+            case JobStatus.FINISHED:
+                return Finished(job.id, job.pictures)
+            case JobStatus.FAILED:
+                return Failed(job.id, job.error or "unknown")
+            case JobStatus.CANCELLED:
+                return Cancelled(job.id)
+
+
+__all__ = ["BadRequest", "NotAllowed", "Studio", "UnknownJob"]

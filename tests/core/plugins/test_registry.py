@@ -1,0 +1,88 @@
+"""Plugins come in by entry points, bundled ones too; a bad one is listed and stops nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from calotype.errors import SetupError
+from calotype.plugins.registry import Registry
+
+SAMPLER = """
+from calotype import Query, Sampler, hookimpl
+class Mine(Sampler):
+    name, label = {name!r}, "Mine"
+    def calls(self, steps): return steps
+    def run(self, x, sigmas, noise, params):
+        for sigma in sigmas[:-1]:
+            x = (yield Query(x, sigma)).denoised
+        return x
+@hookimpl
+def calotype_samplers(): return [Mine()]
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Installs a module as a distribution with an entry point, as pip would."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made: list[str] = []
+
+    def make(name: str, source: str, version: str = "1.2") -> None:
+        (tmp_path / f"{name}.py").write_text(source, "utf-8")
+        info = tmp_path / f"{name}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[calotype.plugins]\n{name} = {name}\n")
+        made.append(name)
+
+    yield make
+    for name in made:
+        sys.modules.pop(name, None)
+
+
+def test_bundled_plugins_are_all_on(registry: Registry) -> None:
+    assert {"euler", "euler_ancestral", "heun", "dpmpp_2m"} <= set(registry.samplers)
+    assert {"normal", "karras"} <= set(registry.schedules)
+    assert {"upscale", "film_grain"} <= set(registry.postprocessors)
+    assert all(info.on and info.bundled for info in registry.plugins)
+
+
+def test_a_strangers_plugin_needs_to_be_listed(install) -> None:
+    install("my_plugin", SAMPLER.format(name="mine"))
+    off = next(info for info in Registry.discover().plugins if info.name == "my_plugin")
+    assert (off.on, off.bundled, off.problem) == (False, False, "not listed in CALOTYPE_PLUGINS")
+    registry = Registry.discover(["my_plugin"])
+    on = next(info for info in registry.plugins if info.name == "my_plugin")
+    assert (on.on, on.version, on.adds) == (True, "1.2", ("mine",))
+    assert registry.samplers["mine"].calls(3) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("import no_such_module", "ModuleNotFoundError"),
+        ("raise RuntimeError('no')", "RuntimeError: no"),
+        ("x = 1", "it adds nothing"),
+        (SAMPLER.format(name="euler"), "'euler' is claimed by both euler and my_plugin"),
+        (SAMPLER.format(name="Bad Name"), "is not a lower-case word"),
+        ("import calotype\n@calotype.hookimpl\ndef calotype_samplers(wrong): return []", "wrong"),
+        ("import calotype\n@calotype.hookimpl\ndef calotype_smaplers(): return []", "calotype_smaplers"),
+        ("import calotype\n@calotype.hookimpl\ndef calotype_samplers(): return [3]", "returned int"),
+        ("import calotype\n@calotype.hookimpl\ndef calotype_samplers(): return 3", "TypeError"),
+    ],
+)
+def test_a_bad_plugin_is_listed_and_stops_nothing(install, source: str, problem: str) -> None:
+    install("my_plugin", source)
+    registry = Registry.discover(["my_plugin"])
+    info = next(info for info in registry.plugins if info.name == "my_plugin")
+    assert not info.on
+    assert problem in (info.problem or "")
+    assert "euler" in registry.samplers
+
+
+def test_a_listed_plugin_that_is_not_installed_is_an_error() -> None:
+    with pytest.raises(SetupError, match="CALOTYPE_PLUGINS: ghost is not installed"):
+        Registry.discover(["ghost"])

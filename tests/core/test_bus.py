@@ -1,0 +1,58 @@
+"""Slow watchers miss steps, never states."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from calotype.bus import Bus
+from calotype.events import Cancelled, Event, Finished, Queued, Started, Stepped
+
+
+async def _settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_a_slow_watcher_keeps_the_latest_step_and_every_state() -> None:
+    async def scenario() -> list[Event]:
+        bus = Bus()
+        watcher = bus.watch("j")
+        events: list[Event] = [Queued("j", 2), Queued("j", 1), Started("j")]
+        events += [Stepped("j", k, 100) for k in range(1, 101)]
+        events += [Stepped("other", 1, 1), Finished("j", ())]
+        for event in events:
+            bus.publish(event)
+        await _settled()
+        seen = [await watcher.next() for _ in range(4)]
+        watcher.close()
+        assert bus.watched() == []
+        return seen
+
+    assert asyncio.run(scenario()) == [Queued("j", 1), Started("j"), Stepped("j", 100, 100), Finished("j", ())]
+
+
+def test_events_of_other_threads_arrive_in_order() -> None:
+    async def scenario() -> list[Event]:
+        bus = Bus()
+        watcher = bus.watch("j")
+        thread = threading.Thread(target=lambda: [bus.publish(Started("j")), bus.publish(Cancelled("j"))])
+        thread.start()
+        seen = [await asyncio.wait_for(watcher.next(), 5) for _ in range(2)]
+        thread.join()
+        watcher.close()
+        return seen
+
+    assert asyncio.run(scenario()) == [Started("j"), Cancelled("j")]
+
+
+def test_a_watcher_whose_loop_has_ended_is_forgotten() -> None:
+    bus = Bus()
+
+    async def scenario() -> None:
+        bus.watch("j")
+
+    asyncio.run(scenario())
+    assert bus.is_watched("j")
+    bus.publish(Started("j"))
+    assert not bus.is_watched("j")

@@ -1,0 +1,85 @@
+"""A request meets what is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calotype.catalog import Catalog
+from calotype.checkpoint import EMBEDDED, inspect
+from calotype.errors import BadRequest
+from calotype.plugins.registry import Registry
+from calotype.request import Request
+
+
+def test_resolving_fills_every_default_and_is_idempotent(catalog: Catalog) -> None:
+    resolved = catalog.resolve(Request(prompt="cat"))
+    assert None not in resolved.model_dump().values()
+    assert (resolved.width, resolved.height) == (64, 64)
+    assert resolved.options["upscale"] == {"factor": 4}
+    assert catalog.delivered_size(resolved) == (256, 256)
+    assert catalog.resolve(resolved) == resolved
+    assert catalog.resolve(Request.parse(resolved.model_dump(mode="json"))) == resolved
+
+
+def test_seed_zero_and_guidance_one_are_kept(catalog: Catalog) -> None:
+    resolved = catalog.resolve(Request(prompt="cat", seed=0, guidance=1.0, guidance_rescale=0.0))
+    assert (resolved.seed, resolved.guidance, resolved.guidance_rescale) == (0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"model": "dall-e-3"}, "model", "'dall-e-3' is not one of calotype-emoji"),
+        ({"sampler": "magic"}, "sampler", "'magic' is not one of"),
+        ({"schedule": "x" * 200}, "schedule", "…' is not one of karras, normal"),
+        ({"width": 512}, "width, height", "512x64 is not a size of model calotype-emoji; use 64x64"),
+        ({"options": {"magic": {}}}, "options.magic", "no such plugin; there are"),
+        ({"options": {"film_grain": {"strength": 7}}}, "options.film_grain.strength", "7 is too large; at most 1"),
+        ({"options": {"film_grain": {"colour": 7}}}, "options.film_grain.colour", "parameters of film_grain: strength"),
+        ({"options": {"euler_ancestral": {"eta": 0.5}}}, "options.euler_ancestral", "is not used: sampler is dpmpp_2m"),
+        ({"sampler": "euler", "options": {"euler": True}}, "options.euler", "only a post-processor is true or false"),
+        ({"schedule": "karras", "options": {"karras": {"rho": "no"}}}, "options.karras.rho", "'no' is not a number"),
+    ],
+)
+def test_what_is_not_there_is_named(catalog: Catalog, fields: dict[str, Any], field: str, words: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        catalog.resolve(Request.parse({"prompt": "cat", **fields}))
+    assert caught.value.problems[0].field == field
+    assert words in caught.value.problems[0].message
+
+
+def test_postprocessors_run_in_their_order_and_can_be_switched_off(catalog: Catalog) -> None:
+    on = catalog.resolve(Request(prompt="cat", options={"film_grain": True}))
+    assert [p.name for p, _ in catalog.postprocess_chain(on)] == ["upscale", "film_grain"]
+    off = catalog.resolve(Request(prompt="cat", options={"upscale": False}))
+    assert catalog.postprocess_chain(off) == []
+    assert catalog.delivered_size(off) == (64, 64)
+    assert catalog.postprocess_chain(catalog.resolve(off)) == []
+
+
+def test_cost_counts_rows_calls_pictures_and_pixels(catalog: Catalog) -> None:
+    def cost(**fields: Any) -> float:
+        return catalog.cost(catalog.resolve(Request.parse({"prompt": "x", "sampler": "euler", "steps": 10, **fields})))
+
+    assert cost(guidance=1.0) * 2 == pytest.approx(cost(guidance=4.0))
+    assert cost(images=3) == pytest.approx(3 * cost())
+    assert cost(sampler="heun") == pytest.approx(1.9 * cost())
+
+
+def test_size_choices_lists_delivered_sizes_default_first(catalog: Catalog) -> None:
+    choices = catalog.size_choices(catalog.models["calotype-emoji"])
+    assert list(choices) == ["256x256", "64x64"]
+    for size, fields in choices.items():
+        resolved = catalog.resolve(Request(prompt="x", **fields))
+        assert "{}x{}".format(*catalog.delivered_size(resolved)) == size
+
+
+def test_a_folder_of_ones_own_takes_other_sizes(registry: Registry, tiny_sd1: Path) -> None:
+    catalog = Catalog(registry, [inspect(tiny_sd1), inspect(EMBEDDED)])
+    assert catalog.default_model == "tiny-sd1"
+    assert catalog.resolve(Request(prompt="x", width=128, height=72)).width == 128
+    with pytest.raises(BadRequest, match=r"height: 136 is not a multiple of 8 from 64 to 128 \(model tiny-sd1\)"):
+        catalog.resolve(Request(prompt="x", width=128, height=136))

@@ -1,0 +1,222 @@
+"""The whole service behind its one door, with the real ledger, engine and model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from calotype.bootstrap import catalog_for, open_service
+from calotype.config import Settings
+from calotype.errors import BadRequest, NotAllowed, UnknownJob
+from calotype.events import Cancelled, Event, Failed, Finished, Queued, Started, Stepped
+from calotype.home import Home
+from calotype.job import Job, JobStatus
+from calotype.person import OPERATOR, Person
+from calotype.request import Request
+from calotype.studio import Studio
+
+ANNA, BERT = Person("test:anna", "Anna"), Person("test:bert", "Bert")
+
+
+@asynccontextmanager
+async def service(folder: Path, **settings: Any) -> AsyncIterator[Studio]:
+    chosen = Settings.load(**{"home": folder, "threads": 1, "drain_seconds": 0, **settings})
+    home = Home(folder)
+    assert home.acquire()
+    try:
+        async with open_service(chosen, home, catalog_for(chosen)) as studio:
+            yield studio
+    finally:
+        home.release()
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 120))  # type: ignore[arg-type]
+
+
+def short(prompt: str = "cat", **fields: Any) -> Request:
+    return Request.parse({"prompt": prompt, "steps": 3, "seed": 1, **fields})
+
+
+async def events_of(studio: Studio, job: Job) -> list[Event]:
+    return [event async for event in studio.watch(job.id)]
+
+
+def test_one_prompt_through_every_layer(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            job = await studio.submit(short(steps=12), ANNA)
+            events = await events_of(studio, job)
+            assert isinstance(events[0], Queued)
+            assert isinstance(events[-1], Finished)
+            assert [type(e) for e in events if not isinstance(e, Queued | Stepped)] == [Started, Finished]
+            steps = [e.step for e in events if isinstance(e, Stepped)]
+            assert steps == sorted(steps)
+            assert any(e.preview is not None for e in events if isinstance(e, Stepped))
+
+            done = await studio.job(job.id, ANNA)
+            assert done.status is JobStatus.FINISHED
+            picture = done.pictures[0]
+            with Image.open(studio.picture_path(picture.sha256)) as image:
+                assert image.size == (picture.width, picture.height) == (256, 256)
+            assert done.record["model"]["name"] == "calotype-emoji"
+            assert set(done.record["plugins"]) == {"dpmpp_2m", "normal", "upscale"}
+            assert {"threads", "device", "row_buckets", "versions", "timings"} <= set(done.record)
+
+            # made again from nothing but its history row
+            again = await studio.submit(done.request, BERT)
+            assert (await studio.wait(again.id)).pictures[0].sha256 == picture.sha256
+            assert [j.id for j in await studio.history(ANNA)] == [job.id]
+            assert [j.id for j in await studio.history(OPERATOR)] == [again.id, job.id]
+
+    run(scenario)
+
+
+def test_watching_what_is_over_and_what_is_not_yours(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            job = await studio.submit(short(), ANNA)
+            await studio.wait(job.id)
+            assert [type(e) for e in await events_of(studio, job)] == [Finished]
+            for wrong in (job.id, "nothing"):
+                with pytest.raises(UnknownJob) as caught:
+                    await studio.job(wrong, BERT)
+                assert str(caught.value) == f"job: {wrong!r} is not one of your jobs"
+                with pytest.raises(UnknownJob):
+                    await studio.cancel(wrong, BERT)
+            assert (await studio.job(job.id, OPERATOR)).id == job.id
+            assert (await studio.cancel(job.id, ANNA)).status is JobStatus.FINISHED
+            with pytest.raises(KeyError):
+                studio.picture_path("../../etc/passwd")
+
+    run(scenario)
+
+
+def test_cancel_while_queued_and_while_running(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path, slots=1, residents=1) as studio:
+            running = await studio.submit(short(steps=150), ANNA)
+            queued = await studio.submit(short(), ANNA)
+            last = await studio.submit(short(), ANNA)
+            watching = asyncio.create_task(events_of(studio, last))
+            async for event in studio.watch(running.id):
+                if isinstance(event, Stepped):
+                    break
+            assert (await studio.cancel(queued.id, ANNA)).status is JobStatus.CANCELLED
+            assert (await studio.cancel(running.id, ANNA)).status is JobStatus.CANCELLED
+            assert [type(e) for e in await events_of(studio, running)] == [Cancelled]
+            events = await watching
+            assert isinstance(events[-1], Finished)
+            assert isinstance(events[0], Queued)
+            assert events[0].position >= 1
+
+    run(scenario)
+
+
+def test_positions_are_told_as_they_change(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path, slots=1, residents=1) as studio:
+            jobs = [await studio.submit(short(steps=12), ANNA) for _ in range(4)]
+            events = await events_of(studio, jobs[-1])
+            positions = [e.position for e in events if isinstance(e, Queued)]
+            assert positions[0] >= 2
+            assert positions == sorted(positions, reverse=True)
+            assert len(set(positions)) > 1
+
+    run(scenario)
+
+
+def test_nothing_is_written_for_a_bad_request(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / "blocked_words.txt").write_text("gore\n")
+        async with service(tmp_path) as studio:
+            for bad in (short(sampler="magic"), short("some gore"), short(width=512)):
+                with pytest.raises(BadRequest):
+                    await studio.submit(bad, ANNA)
+            assert sum((await studio.counts()).values()) == 0
+            with pytest.raises(NotAllowed):
+                await studio.add_model(tmp_path, ANNA)
+
+    run(scenario)
+
+
+def test_the_same_key_is_the_same_job(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            first, second = [await studio.submit(short(), ANNA, key="k") for _ in range(2)]
+            other = await studio.submit(short(), BERT, key="k")
+            assert first.id == second.id != other.id
+
+    run(scenario)
+
+
+def test_what_was_accepted_is_done_after_a_stop(tmp_path: Path) -> None:
+    jobs: list[Job] = []
+
+    async def stopped_in_the_middle() -> None:
+        async with service(tmp_path, slots=2, residents=2) as studio:
+            jobs.extend([await studio.submit(short(steps=100), ANNA) for _ in range(3)])
+            async for event in studio.watch(jobs[0].id):
+                if isinstance(event, Stepped):
+                    break
+            await studio.cancel(jobs[2].id, ANNA)
+
+    async def next_start() -> None:
+        async with service(tmp_path) as studio:
+            ended = [await studio.wait(job.id) for job in jobs]
+            finished, cancelled = JobStatus.FINISHED, JobStatus.CANCELLED
+            assert [job.status for job in ended] == [finished, finished, cancelled]
+
+    run(stopped_in_the_middle)
+    run(next_start)
+
+
+def test_a_job_whose_plugin_is_gone_fails_with_a_reason(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path, slots=1, residents=1) as studio:
+            before = await studio.submit(short(steps=150), ANNA)
+            async for event in studio.watch(before.id):
+                if isinstance(event, Stepped):
+                    break
+            job = await studio.submit(short(sampler="heun"), ANNA)
+            heun = studio.catalog.registry.samplers.pop("heun")
+            try:
+                await studio.cancel(before.id, ANNA)
+                last = (await events_of(studio, job))[-1]
+            finally:
+                studio.catalog.registry.samplers["heun"] = heun
+            assert isinstance(last, Failed)
+            assert "sampler: 'heun' is not one of" in last.reason
+            assert (await studio.job(job.id)).status is JobStatus.FAILED
+
+    run(scenario)
+
+
+def test_a_model_that_cannot_be_loaded_is_a_problem_and_jobs_stay(tmp_path: Path, tiny_sd1: Path) -> None:
+    import shutil
+
+    from checkpoints import edit_json
+
+    folder = shutil.copytree(tiny_sd1, tmp_path / "odd")
+    edit_json(folder / "unet" / "config.json", cross_attention_dim=64)
+
+    async def scenario() -> None:
+        async with service(tmp_path / "home", model=folder) as studio:
+            job = await studio.submit(short(), ANNA)
+            for _ in range(600):
+                if studio.problem:
+                    break
+                await asyncio.sleep(0.05)
+            assert studio.problem
+            assert studio.problem.startswith("model: ")
+            assert "\n" not in studio.problem
+            assert not studio.ready
+            assert (await studio.job(job.id)).status is JobStatus.QUEUED
+
+    run(scenario)
