@@ -1,0 +1,235 @@
+"""Dispatcher: claims fairly, hands to the host, records what comes back. One a process, beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Any, Final
+
+from calotype.bus import Bus
+from calotype.catalog import Catalog
+from calotype.engine.assignment import Assignment, Host, HostListener, Rendered
+from calotype.events import Failed, Finished, Preview, Queued, Started, Stepped
+from calotype.images.store import ImageStore
+from calotype.job import Job, Picture
+from calotype.ledger import Ledger
+
+_POSITIONS_EVERY: Final = 0.2
+"""Seconds between looks at the queue positions of watched jobs, at least."""
+_NET: Final = 5.0
+"""Seconds after which the queue is looked at without being woken: a net, not the way it works."""
+log = logging.getLogger(__name__)
+
+MakeHost = Callable[[HostListener], Host]
+
+
+class Dispatcher:
+    """Between the ledger and one host. ``make_host`` blocks while the model loads; it runs in a thread."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: ImageStore,
+        catalog: Catalog,
+        bus: Bus,
+        make_host: MakeHost,
+        *,
+        slots: int,
+        residents: int,
+    ) -> None:
+        self._ledger, self._store, self._catalog, self._bus = ledger, store, catalog, bus
+        self._make_host = make_host
+        self._slots, self._cap = slots, residents
+        self._residents: dict[str, Assignment] = {}
+        self._lock = threading.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._host: Host | None = None
+        self._draining = False
+        self._versions = {name: version(name) for name in ("calotype", "torch", "diffusers", "transformers")}
+        self.problem: str | None = None
+        """Why there is no engine, in one line."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the host is up."""
+        return self._host is not None
+
+    def wake(self) -> None:
+        """Look at the queue now; from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._wake.set)
+        except RuntimeError:  # the loop has ended: whatever is queued waits for the next start
+            log.debug("woken after the end")
+
+    def cancel(self, job_id: str) -> None:
+        """Take a job off the host, if it is there."""
+        with self._lock:
+            self._residents.pop(job_id, None)
+        if self._host is not None:
+            self._host.cancel(job_id)
+
+    async def run(self) -> None:
+        """Start the host, then claim for ever. Cancel it to end; then :meth:`stop`."""
+        try:
+            self._host = await asyncio.to_thread(self._make_host, _Listener(self))
+        except Exception as error:
+            self.problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+            log.exception("the engine could not be started: %s", self.problem)
+            return
+        if self._draining:  # stopped while it loaded
+            await asyncio.to_thread(self._host.close)
+            return
+        positions = asyncio.create_task(self._tell_positions())
+        try:
+            while not self._draining:
+                self._wake.clear()
+                await self._claim()
+                try:
+                    await asyncio.wait_for(self._wake.wait(), _NET)
+                except TimeoutError:
+                    continue
+        finally:
+            positions.cancel()
+
+    async def stop(self, drain: float) -> None:
+        """No new claims; wait up to ``drain`` seconds for what runs; put the rest back into the queue at once."""
+        self._draining = True
+        deadline = time.monotonic() + drain
+        while (left_s := deadline - time.monotonic()) > 0:
+            self._wake.clear()
+            if not self._residents:
+                break
+            with suppress(TimeoutError):  # woken by every job that ends
+                await asyncio.wait_for(self._wake.wait(), left_s)
+        self.wake()
+        with self._lock:
+            left, self._residents = list(self._residents.values()), {}
+        for assignment in left:
+            await asyncio.to_thread(self._ledger.release, assignment.job_id, assignment.epoch)
+        if left:
+            log.info("%d running jobs went back into the queue", len(left))
+        if self._host is not None:
+            await asyncio.to_thread(self._host.close)
+
+    async def _claim(self) -> None:
+        """Fill the slots; beyond them admit whoever has no job here yet, so that a light user never waits long."""
+        while not self._draining and len(self._residents) < self._cap:
+            full = len(self._residents) >= self._slots
+            jobs = await asyncio.to_thread(self._ledger.claim, 1, at_most_per_person=1 if full else None)
+            if not jobs:
+                return
+            for job in jobs:
+                if self._draining:  # stopped while the claim was under way
+                    await asyncio.to_thread(self._ledger.release, job.id, job.epoch)
+                else:
+                    self._hand_over(job)
+
+    def _hand_over(self, job: Job) -> None:
+        assert self._host is not None
+        try:
+            assignment = assign(self._catalog, job)
+        except Exception as error:  # a plugin or model it names is no longer there
+            log.exception("job %s cannot be run any more", job.id)
+            reason = f"it cannot be run any more: {error}"
+            if self._ledger.fail(job.id, job.epoch, reason):
+                self._bus.publish(Failed(job.id, reason))
+            return
+        with self._lock:
+            self._residents[job.id] = assignment
+        self._host.join(assignment)
+
+    async def _tell_positions(self) -> None:
+        """Tell watchers of queued jobs when their place has changed."""
+        told: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(_POSITIONS_EVERY)
+            waiting = [job_id for job_id in self._bus.watched() if job_id not in self._residents]
+            places = await asyncio.to_thread(self._ledger.positions, waiting) if waiting else {}
+            for job_id, place in places.items():
+                if told.get(job_id) != place:
+                    self._bus.publish(Queued(job_id, place))
+            told = places
+
+    # what the host's threads report ----------------------------------------------------------------------------
+
+    def _rendered(self, assignment: Assignment, pictures: Sequence[Rendered], record: Mapping[str, Any]) -> None:
+        try:
+            stored = tuple(
+                Picture(p.index, p.seed, self._store.put(p.png), p.width, p.height, p.notes) for p in pictures
+            )
+        except Exception:
+            log.exception("job %s: its pictures could not be stored", assignment.job_id)
+            self._failed(assignment, "the picture could not be stored; the operator finds the reason in the log")
+            return
+        recorded = {**record, "versions": self._versions, "python": platform.python_version()}
+        recorded["plugins"] = self._plugins_of(assignment)
+        done = self._ledger.finish(assignment.job_id, assignment.epoch, stored, recorded)
+        self._gone(assignment.job_id)
+        if done:
+            log.info("job %s finished", assignment.job_id)
+            self._bus.publish(Finished(assignment.job_id, stored))
+
+    def _failed(self, assignment: Assignment, reason: str) -> None:
+        done = self._ledger.fail(assignment.job_id, assignment.epoch, reason)
+        self._gone(assignment.job_id)
+        if done:
+            self._bus.publish(Failed(assignment.job_id, reason))
+
+    def _gone(self, job_id: str) -> None:
+        with self._lock:
+            self._residents.pop(job_id, None)
+        self.wake()
+
+    def _plugins_of(self, assignment: Assignment) -> dict[str, str]:
+        names = [assignment.sampler.name, assignment.schedule.name, *(p.name for p, _ in assignment.postprocess)]
+        infos = self._catalog.registry.plugins
+        return {info.name: info.version for info in infos if info.on and set(info.adds) & set(names)}
+
+
+def assign(catalog: Catalog, job: Job) -> Assignment:
+    """Everything an engine needs for a claimed job. Raises :class:`BadRequest` if something is not there any more."""
+    request, registry = catalog.resolve(job.request), catalog.registry
+    assert request.sampler and request.schedule
+    return Assignment(
+        job_id=job.id,
+        epoch=job.epoch,
+        person=job.person,
+        weight=job.weight,
+        request=request,
+        model=catalog.model(request),
+        sampler=registry.samplers[request.sampler],
+        sampler_params=catalog.params(request, request.sampler),
+        schedule=registry.schedules[request.schedule],
+        schedule_params=catalog.params(request, request.schedule),
+        postprocess=catalog.postprocess_chain(request),
+    )
+
+
+class _Listener:
+    """The dispatcher's ear, called from the host's threads."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._bus = dispatcher._bus
+
+    def started(self, job_id: str) -> None:
+        self._bus.publish(Started(job_id))
+
+    def stepped(self, job_id: str, step: int, steps: int, preview: Preview | None) -> None:
+        self._bus.publish(Stepped(job_id, step, steps, preview))
+
+    def wants_preview(self, job_id: str) -> bool:
+        return self._bus.is_watched(job_id)
+
+    def rendered(self, assignment: Assignment, pictures: Sequence[Rendered], record: Mapping[str, Any]) -> None:
+        self._dispatcher._rendered(assignment, pictures, record)
+
+    def failed(self, assignment: Assignment, reason: str) -> None:
+        self._dispatcher._failed(assignment, reason)

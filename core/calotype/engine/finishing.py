@@ -1,0 +1,48 @@
+"""From final latents to a PNG file: autoencoder, post-processors, encoder. One picture at a time, off the hot path."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+
+import torch
+from PIL import Image
+
+from calotype.engine.assignment import Rendered
+from calotype.engine.run import Run
+from calotype.postprocess import PictureInfo
+
+log = logging.getLogger(__name__)
+_PIXELS = 16_000_000
+
+
+def render(run: Run, notes: tuple[str, ...] = ()) -> Rendered:
+    """Decode, post-process and encode one run's picture. A post-processor that fails is skipped, and a note says so."""
+    assert run.latents is not None
+    begun = time.perf_counter()
+    rgb = run.denoiser.model.decode(run.latents)
+    array = (rgb * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    image = Image.fromarray(array, "RGB")
+    decoded = time.perf_counter()
+    assignment = run.assignment
+    info = PictureInfo(run.seed, assignment.request.prompt)
+    for plugin, params in assignment.postprocess:
+        try:
+            image = _checked(plugin.process(image.copy(), info, params))
+        except Exception as error:
+            log.warning("job %s: post-processor %s was skipped", assignment.job_id, plugin.name, exc_info=True)
+            notes = (*notes, f"{plugin.label} was skipped: {error}")
+    processed = time.perf_counter()
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=6)
+    seconds = {"decode": decoded - begun, "postprocess": processed - decoded, "png": time.perf_counter() - processed}
+    return Rendered(run.index, run.seed, buffer.getvalue(), image.width, image.height, notes, seconds)
+
+
+def _checked(image: object) -> Image.Image:
+    if not isinstance(image, Image.Image) or image.mode != "RGB":
+        raise ValueError("it did not return an RGB picture")
+    if not 0 < image.width * image.height <= _PIXELS:
+        raise ValueError(f"it returned {image.width}x{image.height}; at most 16 megapixels")
+    return image

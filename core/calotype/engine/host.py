@@ -1,0 +1,282 @@
+"""InProcessHost: one engine on one device in this process. Three threads, none of which asyncio ever waits on.
+
+*admission* loads models and encodes prompts; *engine* ticks; *finishing* decodes, post-processes and hands over.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+
+from calotype.checkpoint import ModelInfo
+from calotype.engine.assignment import Assignment, HostListener, Rendered
+from calotype.engine.batcher import tick
+from calotype.engine.conditioning import TextEncoder
+from calotype.engine.denoiser import Denoiser
+from calotype.engine.fairness import Service
+from calotype.engine.finishing import render
+from calotype.engine.models import LoadedModel, load, resolve_device
+from calotype.engine.previews import montage
+from calotype.engine.run import Run
+from calotype.errors import CalotypeError
+from calotype.events import Preview
+
+WARM_MODELS: Final = 2
+_PREVIEW_EVERY: Final = 0.1
+"""Seconds between previews of one job, at least."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Resident:
+    """A job that is here: its runs, and when what happened (seconds of the monotonic clock)."""
+
+    assignment: Assignment
+    runs: list[Run] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    joined: float = field(default_factory=time.perf_counter)
+    admitted: float = 0.0
+    begun: float = 0.0
+    denoised: float = 0.0
+    model_seconds: float = 0.0
+    last_preview: float = 0.0
+
+    @property
+    def step(self) -> int:
+        """Steps done over all pictures."""
+        return sum(run.step for run in self.runs)
+
+    @property
+    def steps(self) -> int:
+        """Steps there are over all pictures."""
+        return sum(run.steps for run in self.runs)
+
+
+class InProcessHost:
+    """Implements :class:`calotype.engine.assignment.Host` with threads of this process."""
+
+    def __init__(self, listener: HostListener, *, device: str, threads: int, slots: int) -> None:
+        self.device = resolve_device(device)
+        self.threads = threads
+        self._listener = listener
+        self._slots = slots
+        self._models: dict[str, LoadedModel] = {}
+        self._encoder = TextEncoder()
+        self._residents: dict[str, Resident] = {}
+        self._lock = threading.Lock()
+        self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._service = Service()
+        self._active: list[Resident] = []
+        torch.set_num_threads(threads)
+        set_threads = torch.set_num_threads
+        self._admission = ThreadPoolExecutor(1, "admission", initializer=set_threads, initargs=(threads,))
+        self._finishing = ThreadPoolExecutor(1, "finishing", initializer=set_threads, initargs=(threads,))
+        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
+        self._thread.start()
+
+    def preload(self, info: ModelInfo) -> None:
+        """Load a model, probe it at its own size, and make one call of everything, so that a first job meets it warm.
+
+        Blocks. Raises :class:`ModelError`.
+        """
+        self._admission.submit(self._warm_up, info).result()
+
+    def join(self, assignment: Assignment) -> None:
+        """See :class:`Host`."""
+        resident = Resident(assignment)
+        with self._lock:
+            self._residents[assignment.job_id] = resident
+        self._admission.submit(self._admit, resident)
+
+    def cancel(self, job_id: str) -> None:
+        """See :class:`Host`."""
+        with self._lock:
+            resident = self._residents.pop(job_id, None)
+        if resident is not None:
+            self._commands.put(lambda: self._drop(resident))
+
+    def close(self, timeout: float = 10.0) -> None:
+        """See :class:`Host`."""
+        with self._lock:
+            self._residents.clear()
+        self._commands.put(None)
+        self._thread.join(timeout)
+        self._admission.shutdown(wait=False, cancel_futures=True)
+        self._finishing.shutdown(wait=True, cancel_futures=True)
+
+    # admission ------------------------------------------------------------------------------------------------
+
+    def _model(self, info: ModelInfo) -> LoadedModel:
+        key = str(info.folder)
+        model = self._models.pop(key, None) or load(info, self.device)
+        self._models[key] = model  # the latest used stands last
+        while len(self._models) > WARM_MODELS:  # runs that use an evicted one keep it until they end
+            self._models.pop(next(iter(self._models)))
+        return model
+
+    def _warm_up(self, info: ModelInfo) -> None:
+        model = self._model(info)
+        shape = model.latent_shape(*info.default_size)
+        model.buckets(shape)
+        self._encoder.encode(model, "")
+        model.decode(torch.zeros(shape))
+
+    def _admit(self, resident: Resident) -> None:
+        assignment = resident.assignment
+        request = assignment.request
+        try:
+            model = self._model(assignment.model)
+            prompt = self._encoder.encode(model, request.prompt)
+            negative = self._encoder.encode(model, request.negative_prompt)
+            assert request.guidance is not None
+            denoiser = Denoiser(
+                model, prompt.hidden, negative.hidden, request.guidance, request.guidance_rescale or 0.0
+            )
+            resident.runs = [Run(assignment, index, denoiser) for index in range(request.images)]
+            model.buckets(resident.runs[0].shape)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this one job fails and the engine goes on
+            self._fail(resident, error)
+            return
+        if prompt.tokens_lost:
+            resident.notes = (f"the last {prompt.tokens_lost} tokens of the prompt did not fit and were not read",)
+        resident.admitted = time.perf_counter()
+        self._commands.put(lambda: self._enter(resident))
+
+    # engine ---------------------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        torch.set_num_threads(self.threads)
+        while True:
+            try:
+                command = self._commands.get(block=not self._active)
+            except queue.Empty:
+                self._tick()
+                continue
+            if command is None:
+                break
+            command()
+        for resident in self._active:
+            self._stop_runs(resident)
+
+    def _enter(self, resident: Resident) -> None:
+        if self._is_here(resident):
+            self._active.append(resident)
+            self._service.arrive(resident.assignment.person)
+
+    def _drop(self, resident: Resident) -> None:
+        self._stop_runs(resident)
+        if resident in self._active:
+            self._leave(resident)
+
+    def _leave(self, resident: Resident) -> None:
+        self._active.remove(resident)
+        person = resident.assignment.person
+        if all(other.assignment.person != person for other in self._active):
+            self._service.leave(person)
+
+    def _tick(self) -> None:
+        waiting = [run for resident in self._active for run in resident.runs if not run.done]
+        chosen = self._service.choose(waiting, self._slots)
+        owner = {id(run): resident for resident in self._active for run in resident.runs}
+        served = list(dict.fromkeys(owner[id(run)] for run in chosen))
+        begun = time.perf_counter()
+        for resident in served:
+            if not resident.begun:
+                resident.begun = begun
+                self._listener.started(resident.assignment.job_id)
+        faults = tick(chosen)
+        spent = time.perf_counter() - begun
+        for run, error in faults.items():
+            resident = owner[id(run)]
+            if resident in self._active:
+                self._drop(resident)
+                self._fail(resident, error)
+        for resident in served:
+            resident.model_seconds += spent
+            if resident in self._active:
+                self._report(resident, [run for run in resident.runs if run in chosen])
+
+    def _report(self, resident: Resident, stepped: list[Run]) -> None:
+        job_id, now = resident.assignment.job_id, time.perf_counter()
+        preview: Preview | None = None
+        if now - resident.last_preview >= _PREVIEW_EVERY and self._listener.wants_preview(job_id):
+            resident.last_preview = now
+            for run in stepped:
+                run.draw_preview()
+            tiles = [run.preview for run in resident.runs if run.preview is not None]
+            preview = montage(tiles) if tiles else None
+        self._listener.stepped(job_id, resident.step, resident.steps, preview)
+        if all(run.done for run in resident.runs):
+            resident.denoised = now
+            self._leave(resident)
+            self._finishing.submit(self._finish, resident)
+
+    # finishing ------------------------------------------------------------------------------------------------
+
+    def _finish(self, resident: Resident) -> None:
+        assignment = resident.assignment
+        pictures: list[Rendered] = []
+        try:
+            for run in resident.runs:
+                if not self._is_here(resident):
+                    return
+                pictures.append(render(run, resident.notes))
+            if self._take_out(resident):
+                self._listener.rendered(assignment, pictures, self._record(resident, pictures))
+        except Exception as error:  # noqa: BLE001 - this job fails, with its traceback in the log; others go on
+            self._fail(resident, error)
+
+    def _record(self, resident: Resident, pictures: list[Rendered]) -> dict[str, Any]:
+        run = resident.runs[0]
+        model, now = run.denoiser.model, time.perf_counter()
+        return {
+            "model": {"name": model.info.name, "sha256": model.sha256},
+            "device": str(self.device),
+            "dtype": "float32",
+            "threads": self.threads,
+            "row_buckets": list(model.buckets(run.shape)),
+            "timings": {
+                "admission_s": round(resident.admitted - resident.joined, 4),
+                "waiting_s": round(resident.begun - resident.admitted, 4),
+                "denoising_s": round(resident.denoised - resident.begun, 4),
+                "model_s": round(resident.model_seconds, 4),
+                "finishing_s": round(now - resident.denoised, 4),
+                **{f"{stage}_s": round(sum(p.seconds[stage] for p in pictures), 4) for stage in pictures[0].seconds},
+            },
+        }
+
+    # all threads ----------------------------------------------------------------------------------------------
+
+    def _is_here(self, resident: Resident) -> bool:
+        return self._residents.get(resident.assignment.job_id) is resident
+
+    def _take_out(self, resident: Resident) -> bool:
+        with self._lock:
+            if not self._is_here(resident):
+                return False
+            del self._residents[resident.assignment.job_id]
+            return True
+
+    def _fail(self, resident: Resident, error: Exception) -> None:
+        job_id = resident.assignment.job_id
+        log.error("job %s failed: %s", job_id, error, exc_info=error)
+        if self._take_out(resident):
+            own = isinstance(error, CalotypeError)
+            reason = str(error) if own else "something went wrong while it was made; the operator finds it in the log"
+            self._listener.failed(resident.assignment, reason)
+
+    @staticmethod
+    def _stop_runs(resident: Resident) -> None:
+        for run in resident.runs:
+            try:
+                run.close()
+            except Exception:  # a stranger's generator may raise even on close; it is gone either way
+                log.exception("job %s: its sampler raised while it was closed", resident.assignment.job_id)

@@ -1,0 +1,164 @@
+"""Loads a Stable Diffusion folder: its parts, its noise levels, the sha256 of what was loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from calotype.checkpoint import ModelInfo, weights
+from calotype.engine.exact import CANDIDATES, fix_small_linears, probe_buckets
+from calotype.engine.levels import TrainedLevels
+from calotype.engine.previews import Projection
+from calotype.errors import ModelError, SetupError
+
+PROBE_LIMIT: Final = 2e10
+"""Parameters × latent pixels up to which row counts are probed on a CPU. Above, one row pair a call fills the
+machine: batching gains nothing there, and a probe would take minutes."""
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class LoadedModel:
+    """A model in memory, float32, in evaluation mode, on one device. Shared by every job; never changed."""
+
+    info: ModelInfo
+    sha256: str
+    device: torch.device
+    levels: TrainedLevels
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    projection: Projection
+    _buckets: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
+
+    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+        """(C, H, W) of the latents of a picture of ``width`` × ``height`` pixels."""
+        return (self.info.latent_channels, height // self.info.vae_scale, width // self.info.vae_scale)
+
+    @torch.inference_mode()
+    def predict(self, x: torch.Tensor, t: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
+        """One call of the U-Net: (N, C, H, W), (N,) training steps, (N, T, D) → (N, C, H, W), float32, on the CPU."""
+        args = (x.to(self.device), t.to(self.device), conditioning.to(self.device))
+        out: torch.Tensor = self.unet(args[0], args[1], encoder_hidden_states=args[2], return_dict=False)[0]
+        return out.float().cpu()
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """(C, H, W) latents → (3, H, W) RGB in 0 … 1, float32, on the CPU. One picture at a time, to stay exact."""
+        z = latents.unsqueeze(0).to(self.device) / self.vae.config.scaling_factor
+        shift = getattr(self.vae.config, "shift_factor", None) or 0.0
+        rgb: torch.Tensor = self.vae.decode(z + shift, return_dict=False)[0][0]
+        return (rgb.float().cpu() / 2 + 0.5).clamp(0, 1)
+
+    def buckets(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
+        """Row counts of a model call that agree bit for bit for this latent shape. Measured at the first ask."""
+        key = shape[1:]
+        if key not in self._buckets:
+            started = time.perf_counter()
+            self._buckets[key] = self._probe(shape)
+            elapsed = time.perf_counter() - started
+            log.info(
+                "%s at latents %dx%d: row counts %s agree (%.1f s)", self.info.name, *key, self._buckets[key], elapsed
+            )
+        return self._buckets[key]
+
+    def _probe(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
+        if self.device.type != "cpu":
+            return CANDIDATES  # no promise of equal bits there; a few shapes keep its caches warm
+        if self.info.parameters * shape[1] * shape[2] > PROBE_LIMIT:
+            return (2,)
+        generator = torch.Generator().manual_seed(0)
+        rows = max(CANDIDATES)
+        x = torch.randn((rows, *shape), generator=generator)
+        t = torch.rand(rows, generator=generator) * self.levels.steps
+        width = int(self.unet.config.cross_attention_dim)
+        conditioning = torch.randn((rows, self.info.tokens, width), generator=generator)
+        return probe_buckets(lambda n: self.predict(x[:n], t[:n], conditioning[:n]))
+
+
+def load(info: ModelInfo, device: torch.device) -> LoadedModel:
+    """Read a model folder into memory. Raises :class:`ModelError` in one line if it does not fit together."""
+    from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+    from diffusers.utils import logging as diffusers_logging
+    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    diffusers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    folder = info.folder
+    started = time.perf_counter()
+    try:
+        config = json.loads((folder / "vae" / "config.json").read_text("utf-8"))
+        vae_class = AutoencoderTiny if config.get("_class_name") == "AutoencoderTiny" else AutoencoderKL
+        unet = _part(UNet2DConditionModel, folder / "unet", device)
+        vae = _part(vae_class, folder / "vae", device)
+        text_encoder = (
+            CLIPTextModel.from_pretrained(
+                folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
+            .eval()
+            .to(device)
+        )
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        levels = TrainedLevels.from_config(
+            json.loads((folder / "scheduler" / "scheduler_config.json").read_text("utf-8"))
+        )
+        width = text_encoder.config.hidden_size
+        if width != unet.config.cross_attention_dim:
+            raise ModelError(
+                f"model: {folder}: the text encoder is {width} wide, the U-Net takes {unet.config.cross_attention_dim}"
+            )
+    except ModelError:
+        raise
+    except Exception as error:  # the libraries raise anything at all for a bad file; the log keeps the traceback
+        log.exception("model %s could not be loaded", folder)
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ModelError(f"model: {folder} could not be loaded: {first_line}") from error
+    fix_small_linears(unet)
+    projection = Projection.fit(vae, info.latent_channels, info.vae_scale, device)
+    log.info("loaded %s on %s in %.1f s", info.name, device, time.perf_counter() - started)
+    return LoadedModel(info, _hash(info), device, levels, unet, vae, text_encoder, tokenizer, projection)
+
+
+def resolve_device(wanted: str) -> torch.device:
+    """``auto`` is the best there is. Raises :class:`SetupError` for one that this machine does not have."""
+    have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if have[name]))
+    if not have[wanted]:
+        there = ", ".join(name for name, present in have.items() if present)
+        raise SetupError(f"CALOTYPE_DEVICE: {wanted} is not available to this PyTorch; use auto or {there}")
+    return torch.device(wanted)
+
+
+def _part(kind: Any, folder: Path, device: torch.device) -> Any:
+    loaded = kind.from_pretrained(
+        folder,
+        local_files_only=True,
+        use_safetensors=True,
+        low_cpu_mem_usage=False,  # otherwise it asks for a further package
+    )
+    return loaded.float().eval().requires_grad_(False).to(device)
+
+
+def _hash(info: ModelInfo) -> str:
+    """sha256 over the weights and configurations that shape a picture, in a fixed order."""
+    digest = hashlib.sha256()
+    for part in ("unet", "vae", "text_encoder"):
+        for path in (info.folder / part / "config.json", weights(info.folder, part)):
+            digest.update(f"{part}/{path.name}\n".encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    digest.update((info.folder / "scheduler" / "scheduler_config.json").read_bytes())
+    return digest.hexdigest()

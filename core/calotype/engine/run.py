@@ -1,0 +1,149 @@
+"""One picture on its way: a sampler's generator, the query it waits with, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from calotype.engine.assignment import Assignment
+from calotype.engine.denoiser import Denoiser, Row
+from calotype.errors import SamplerMisbehaved
+from calotype.sampling import Estimate, Query, Sampling
+
+
+class SeededNoise:
+    """A run's noise: unit normals from its own generator, on the CPU, so that no device or neighbour changes it."""
+
+    def __init__(self, seed: int, shape: tuple[int, int, int]) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._shape = shape
+
+    def __call__(self) -> torch.Tensor:
+        """The next (C, H, W) draw."""
+        return torch.randn(self._shape, generator=self._generator, dtype=torch.float32)
+
+
+class Run:
+    """A sampler at work on one picture. Answers are given by the batcher."""
+
+    def __init__(self, assignment: Assignment, index: int, denoiser: Denoiser) -> None:
+        request = assignment.request
+        assert request.width and request.height and request.steps
+        self.assignment = assignment
+        self.index = index
+        self.seed = request.seeds()[index]
+        self.denoiser = denoiser
+        self.shape = denoiser.model.latent_shape(request.width, request.height)
+        self.steps = request.steps
+        self.sigmas = _checked_sigmas(assignment, denoiser)
+        self.latents: torch.Tensor | None = None
+        """The result, once the sampler has returned."""
+        self.preview: np.ndarray | None = None
+        self._calls_left = assignment.sampler.calls(self.steps)
+        self._sampling: Sampling | None = None
+        self._query: Query | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the latents are final."""
+        return self.latents is not None
+
+    @property
+    def batching_key(self) -> tuple[str, tuple[int, int, int]]:
+        """Runs of one key can share a model call."""
+        return (self.denoiser.model.sha256, self.shape)
+
+    @property
+    def step(self) -> int:
+        """Steps behind us: the place of the current noise level in the schedule."""
+        if self.done:
+            return self.steps
+        if self._query is None:
+            return 0
+        passed = sum(1 for sigma in self.sigmas if sigma > self._query.sigma * (1 + 1e-9))
+        return min(passed, self.steps)
+
+    @property
+    def row_cost(self) -> float:
+        """Service that the next call takes: rows × megapixels × the model's relative cost."""
+        request = self.assignment.request
+        assert request.width and request.height
+        pixels = request.width * request.height / 1e6
+        return (2 if self.denoiser.guided else 1) * pixels * self.denoiser.model.info.relative_cost
+
+    def rows(self) -> list[Row]:
+        """What the sampler asks now. Starts it at the first ask."""
+        if self._query is None:
+            noise = SeededNoise(self.seed, self.shape)
+            sampler, params = self.assignment.sampler, self.assignment.sampler_params
+            self._sampling = sampler.run(noise() * self.sigmas[0], self.sigmas, noise, params)
+            self._advance(None)
+        assert self._query is not None
+        return self.denoiser.rows(self._query)
+
+    def answer(self, outputs: Sequence[torch.Tensor]) -> None:
+        """Give the model's outputs for the rows asked for; the sampler goes on to its next query or its end."""
+        assert self._query is not None
+        estimate = self.denoiser.combine(self._query, outputs)
+        self._advance(estimate)
+        self._estimate = estimate
+
+    def draw_preview(self) -> None:
+        """Remember a rough look at the latest estimate."""
+        self.preview = self.denoiser.model.projection.rgb(self._estimate.denoised)
+
+    def close(self) -> None:
+        """Stop the sampler where it stands."""
+        if self._sampling is not None:
+            self._sampling.close()
+
+    def _advance(self, estimate: Estimate | None) -> None:
+        assert self._sampling is not None
+        name = self.assignment.sampler.name
+        try:
+            query = next(self._sampling) if estimate is None else self._sampling.send(estimate)
+        except StopIteration as stop:
+            if estimate is None:
+                raise SamplerMisbehaved(f"sampler {name}: it ended without asking for the model") from None
+            self.latents = self._checked(stop.value, "its result")
+            return
+        except Exception as error:
+            raise SamplerMisbehaved(f"sampler {name}: it raised {type(error).__name__}: {error}") from error
+        if not isinstance(query, Query):
+            raise SamplerMisbehaved(f"sampler {name}: it yielded {type(query).__name__}, not a Query")
+        self._checked(query.x, "a query")
+        if not 0 < query.sigma < float("inf"):
+            raise SamplerMisbehaved(f"sampler {name}: it asked at sigma {query.sigma}; it must be finite and above 0")
+        if self._calls_left == 0:
+            promised = self.assignment.sampler.calls(self.steps)
+            raise SamplerMisbehaved(f"sampler {name}: it asks more than the {promised} times that calls() promises")
+        self._calls_left -= 1
+        self._query = query
+
+    def _checked(self, x: object, what: str) -> torch.Tensor:
+        name = self.assignment.sampler.name
+        if not isinstance(x, torch.Tensor) or x.dtype != torch.float32 or tuple(x.shape) != self.shape:
+            found = f"{tuple(x.shape)} {x.dtype}" if isinstance(x, torch.Tensor) else type(x).__name__
+            raise SamplerMisbehaved(f"sampler {name}: {what} is {found}, not {self.shape} torch.float32")
+        if not torch.isfinite(x).all():
+            raise SamplerMisbehaved(f"sampler {name}: {what} holds NaN or infinity")
+        return x
+
+
+def _checked_sigmas(assignment: Assignment, denoiser: Denoiser) -> list[float]:
+    name = assignment.schedule.name
+    steps = assignment.request.steps
+    assert steps
+    try:
+        sigmas = [
+            float(s) for s in assignment.schedule.sigmas(steps, denoiser.model.levels, assignment.schedule_params)
+        ]
+    except Exception as error:
+        raise SamplerMisbehaved(f"schedule {name}: it raised {type(error).__name__}: {error}") from error
+    falling = all(a > b for a, b in pairwise(sigmas))
+    if len(sigmas) != steps + 1 or sigmas[-1] != 0 or not falling or not sigmas[0] < float("inf"):
+        raise SamplerMisbehaved(f"schedule {name}: {steps + 1} falling noise levels that end in 0 were due")
+    return sigmas
