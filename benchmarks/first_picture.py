@@ -97,8 +97,8 @@ async def stages(threads: int, jobs: int) -> dict[str, Any]:
         home = Home(settings.home)
         assert home.acquire()
         async with open_service(settings, home, catalog_for(settings)) as studio:
-            while not studio.ready:
-                await asyncio.sleep(0.05)  # noqa: ASYNC110 - a benchmark may poll before it begins
+            while not studio.ready:  # noqa: ASYNC110 - a benchmark may poll before it begins
+                await asyncio.sleep(0.05)
             for number in range(jobs + 3):
                 began, used = time.perf_counter(), time.process_time()
                 request = Request(prompt=PROMPTS[number % len(PROMPTS)], seed=number, steps=20)
@@ -149,7 +149,8 @@ def main() -> None:
         results["second_start"] = serve_to_first_picture(home)
         results["command_line"] = cli_picture(home)
     for threads in (1, 2):  # each in a process of its own: threads are set once a process
-        code = f"import asyncio, json, first_picture as f; print(json.dumps(asyncio.run(f.stages({threads}, {arguments.jobs}))))"
+        call = f"asyncio.run(f.stages({threads}, {arguments.jobs}))"
+        code = f"import asyncio, json, first_picture as f; print(json.dumps({call}))"
         out = subprocess.run(
             [sys.executable, "-c", code], cwd=Path(__file__).parent, check=True, capture_output=True, text=True
         )

@@ -7,6 +7,7 @@ from calotype.plugins.hookspecs import hookimpl
 from calotype.postprocess import PictureInfo, PostProcessor
 from calotype.sampling import (
     Estimate,
+    Latents,
     NoiseLevels,
     NoiseSource,
     NoParams,
@@ -20,6 +21,7 @@ from calotype.sampling import (
 
 __all__ = [
     "Estimate",
+    "Latents",
     "NoParams",
     "NoiseLevels",
     "NoiseSource",

@@ -11,13 +11,11 @@ from pydantic import ValidationError
 from calotype.checkpoint import ModelInfo
 from calotype.errors import BadRequest, Problem, SetupError
 from calotype.plugins.registry import Registry
-from calotype.postprocess import PostProcessor
+from calotype.postprocess import PIXEL_LIMIT, PostProcessor
 from calotype.request import SEED_LIMIT, Options, Request, problems
 from calotype.sampling import Params
 
 T = TypeVar("T")
-PIXEL_LIMIT = 16_000_000
-"""Pixels of a delivered picture, after every post-processor."""
 
 
 class Catalog:
@@ -157,7 +155,7 @@ class Catalog:
     def _check_delivered_size(self, request: Request) -> None:
         width, height = self.delivered_size(request)
         if width * height > PIXEL_LIMIT:
-            limit = f"{PIXEL_LIMIT // 1_000_000} megapixels"
+            limit = f"{PIXEL_LIMIT // 2**20} megapixels"
             raise BadRequest.of("width, height", f"the picture would be {width}x{height}; at most {limit}")
 
 

@@ -71,7 +71,7 @@ class Job:
     """Raised by every claim; a result that carries an older one is stale and changes nothing."""
     attempts: int = 0
     weight: float = 1.0
-    """Its person's weight, as the ledger knows it now."""
+    """Its person's weight when it was claimed."""
     cost: float = 0.0
     """rows × megapixels × model calls × the model's measured cost."""
     error: str | None = None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from calotype.sampling import NoParams
 from calotype.sampling import Params as _Params
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+PIXEL_LIMIT: Final = 2**24
+"""Pixels of a delivered picture: 16 megapixels, 4096 x 4096."""
 
 
 @dataclass(frozen=True)

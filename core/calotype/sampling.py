@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     import torch
 
-    Latents: TypeAlias = torch.Tensor
-    """One picture in latent space: (C, H, W), float32, on the CPU, ``x = x0 + sigma * noise``.
-    Never changed in place."""
+Latents: TypeAlias = "torch.Tensor"
+"""One picture in latent space: (C, H, W), float32, on the CPU, ``x = x0 + sigma * noise``.
+Never changed in place."""
 
 Sigmas: TypeAlias = Sequence[float]
 """Noise levels (standard deviations, in units of the latents' own), strictly falling, the last one 0."""
@@ -63,7 +63,7 @@ class Estimate(NamedTuple):
     unconditional: Latents | None
 
 
-Sampling: TypeAlias = Generator[Query, Estimate, "Latents"]
+Sampling: TypeAlias = Generator[Query, Estimate, Latents]
 """A run of a sampler: yields queries, is sent estimates, returns the final latents."""
 
 

@@ -11,10 +11,9 @@ from PIL import Image
 
 from calotype.engine.assignment import Rendered
 from calotype.engine.run import Run
-from calotype.postprocess import PictureInfo
+from calotype.postprocess import PIXEL_LIMIT, PictureInfo
 
 log = logging.getLogger(__name__)
-_PIXELS = 16_000_000
 
 
 def render(run: Run, notes: tuple[str, ...] = ()) -> Rendered:
@@ -43,6 +42,6 @@ def render(run: Run, notes: tuple[str, ...] = ()) -> Rendered:
 def _checked(image: object) -> Image.Image:
     if not isinstance(image, Image.Image) or image.mode != "RGB":
         raise ValueError("it did not return an RGB picture")
-    if not 0 < image.width * image.height <= _PIXELS:
+    if not 0 < image.width * image.height <= PIXEL_LIMIT:
         raise ValueError(f"it returned {image.width}x{image.height}; at most 16 megapixels")
     return image

@@ -1,0 +1,1 @@
+"""Pictures as files: where they are stored, what comes in, what is written into them."""

@@ -1,0 +1,127 @@
+"""Who is next: virtual time, carried by people and not by jobs.
+
+Start-time fair queueing (Goyal, Vin & Cheng 1996) with the tag on the client, as in VTC (Sheng et al. 2024). A
+person's ``vtime`` is the service they received, in cost units divided by their weight. The claim takes the
+person with the smallest one and charges them the job's cost at once. Whoever becomes active starts no earlier
+than the clock V, so that nobody saves up time while away. Nothing is ever rewritten when a queued job is
+cancelled or a weight changes.
+
+Counters and tags of ``persons`` are changed here only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import NamedTuple
+
+from sqlalchemy import Connection, case, insert, select, update
+
+from calotype.ledger.tables import clock, is_waiting, jobs, persons
+from calotype.person import Person
+
+
+class Next(NamedTuple):
+    """The person whose turn it is."""
+
+    key: str
+    weight: float
+    vtime: float
+
+
+def charge(cost: float, weight: float) -> float:
+    """What a claim adds to the virtual time. Raises ValueError for what would break the order of everybody else."""
+    amount = cost / weight if weight > 0 else math.inf
+    if not (cost > 0 and math.isfinite(amount) and amount > 0):
+        raise ValueError(f"cost {cost!r} and weight {weight!r} must both be finite and above zero")
+    return amount
+
+
+def introduce(connection: Connection, person: Person) -> None:
+    """Writes down who the person is: their name and weight as their front end knows them now."""
+    known = {"name": person.name, "weight": person.weight}
+    if connection.execute(update(persons).where(persons.c.key == person.key).values(known)).rowcount == 0:
+        connection.execute(insert(persons).values(key=person.key, **known))
+
+
+def enters(connection: Connection, person: str, seq: int) -> None:
+    """A new job waits. If nothing of the person's did, they become active, no earlier than the clock."""
+    now = select(clock.c.vtime).where(clock.c.id == 1).scalar_subquery()
+    idle = persons.c.queued == 0
+    connection.execute(
+        update(persons)
+        .where(persons.c.key == person)
+        .values(
+            queued=persons.c.queued + 1,
+            vtime=case((idle & (persons.c.vtime < now), now), else_=persons.c.vtime),
+            waiting_since=case((idle, seq), else_=persons.c.waiting_since),
+        )
+    )
+
+
+def returns(connection: Connection, person: str, seq: int, charged: float) -> None:
+    """A running job waits again and its charge is given back: the service was not received.
+
+    Not lifted to the clock, unlike :func:`enters`: the person has been in the queue with this job all along.
+    """
+    older = (persons.c.queued == 0) | (persons.c.waiting_since > seq)
+    connection.execute(
+        update(persons)
+        .where(persons.c.key == person)
+        .values(
+            queued=persons.c.queued + 1,
+            running=persons.c.running - 1,
+            vtime=persons.c.vtime - charged,
+            waiting_since=case((older, seq), else_=persons.c.waiting_since),
+        )
+    )
+
+
+def leaves(connection: Connection, person: str, *, queued: int = 0, running: int = 0) -> None:
+    """So many queued and running jobs of the person reached their end."""
+    connection.execute(
+        update(persons)
+        .where(persons.c.key == person)
+        .values(queued=persons.c.queued - queued, running=persons.c.running - running)
+    )
+
+
+def choose(connection: Connection, at_most_running: int | None = None) -> Next | None:
+    """The person to serve next: the head of a partial index, whatever the length of the queue.
+
+    People who have ``at_most_running`` jobs running are passed over: never more rows than jobs that run.
+    """
+    query = (
+        select(persons.c.key, persons.c.weight, persons.c.vtime)
+        .where(is_waiting)
+        .order_by(persons.c.vtime, persons.c.waiting_since)
+        .limit(1)
+    )
+    if at_most_running is not None:
+        query = query.where(persons.c.running < at_most_running)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Next(*row)
+
+
+def serves(connection: Connection, person: Next, charged: float) -> None:
+    """One of the person's queued jobs runs from now on. The clock is where they stood before the charge.
+
+    It never goes back (a release may have set the person back): newcomers get no service for the time before them.
+    """
+    connection.execute(
+        update(persons)
+        .where(persons.c.key == person.key)
+        .values(queued=persons.c.queued - 1, running=persons.c.running + 1, vtime=person.vtime + charged)
+    )
+    connection.execute(update(clock).where(clock.c.id == 1, clock.c.vtime < person.vtime).values(vtime=person.vtime))
+
+
+def forget(connection: Connection, keys: Collection[str]) -> None:
+    """Deletes those people of whom nothing is left: no job, and no tag that still matters."""
+    connection.execute(
+        persons.delete().where(
+            persons.c.key.in_(keys),
+            persons.c.key.not_in(select(jobs.c.person).where(jobs.c.person.in_(keys))),
+            persons.c.vtime <= select(clock.c.vtime).where(clock.c.id == 1).scalar_subquery(),
+        )
+    )

@@ -1,0 +1,78 @@
+"""What was: jobs looked up, listed, counted, and forgotten after their time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, delete, func, select
+
+from calotype.job import Job, JobStatus
+from calotype.ledger import fair
+from calotype.ledger.rows import to_jobs
+from calotype.ledger.tables import jobs, pictures
+
+T = TypeVar("T")
+_CHUNK: Final = 500
+"""Values in one IN list: SQLite takes 32,766."""
+_FINAL: Final = [status for status in JobStatus if status.final]
+
+
+def history(connection: Connection, person: str | None, limit: int, before: str | None) -> list[Job]:
+    """Newest first, in the order of submission; ``before`` is the last id of the page before."""
+    query = select(jobs).order_by(jobs.c.seq.desc()).limit(max(limit, 0))  # SQLite: -1 is all
+    if person is not None:
+        query = query.where(jobs.c.person == person)
+    if before is not None:
+        query = query.where(jobs.c.seq < _place(connection, before))
+    return to_jobs(connection, connection.execute(query).mappings())
+
+
+def _place(connection: Connection, job_id: str) -> int:
+    """The job's number, or, if it has been deleted meanwhile, that of what was submitted after it."""
+    seq = connection.scalar(select(jobs.c.seq).where(jobs.c.id == job_id))
+    if seq is None:
+        # ids begin with the time: right unless the clock jumped, and then off by a few lines of one page
+        newest = select(jobs.c.seq + 1).where(jobs.c.id < job_id).order_by(jobs.c.id.desc()).limit(1)
+        seq = connection.scalar(newest)
+    return int(seq or 0)
+
+
+def counts(connection: Connection) -> dict[JobStatus, int]:
+    """How many jobs there are of each status, zeros included."""
+    rows = connection.execute(select(jobs.c.status, func.count()).group_by(jobs.c.status)).all()
+    return dict.fromkeys(JobStatus, 0) | {JobStatus(status): count for status, count in rows}
+
+
+def expire(connection: Connection, finished_before: datetime, limit: int) -> int:
+    """Deletes up to ``limit`` jobs that ended before; pictures and outbox rows go with them. How many."""
+    old = (
+        select(jobs.c.seq)
+        .where(jobs.c.status.in_(_FINAL), jobs.c.finished < finished_before)
+        .order_by(jobs.c.finished)
+        .limit(limit)
+    )
+    numbers = connection.scalars(old).all()
+    people: set[str] = set()
+    for some in _chunks(numbers):
+        people.update(connection.scalars(delete(jobs).where(jobs.c.seq.in_(some)).returning(jobs.c.person)))
+    for few in _chunks(people):
+        fair.forget(connection, few)
+    return len(numbers)
+
+
+def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(values)
+    while some := list(islice(rest, _CHUNK)):
+        yield some
+
+
+def unreferenced(connection: Connection, sha256s: Iterable[str]) -> set[str]:
+    """Which of these no job's picture is."""
+    free: set[str] = set()
+    for some in _chunks(sha256s):
+        free.update(some)
+        free.difference_update(connection.scalars(select(pictures.c.sha256).where(pictures.c.sha256.in_(some))))
+    return free

@@ -1,0 +1,142 @@
+"""Ledger: the durable record of jobs. The one door of this package; all of it may be called from any thread.
+
+A job's life in the files: ``submit``, ``claim`` and ``release`` in queue.py, whose order comes from fair.py;
+``finish``, ``fail`` and ``cancel`` in ending.py; the way to its person in outbox.py; afterwards history.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from calotype.job import Job, JobStatus, Picture
+from calotype.ledger import ending, history, outbox, positions, queue, rows
+from calotype.ledger.database import Database
+from calotype.ledger.migrate import upgrade
+from calotype.ledger.outbox import Delivery
+from calotype.person import Person
+from calotype.request import Request
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Ledger:
+    """Jobs, their order, their results and their deliveries, in one database.
+
+    Every method is one transaction and, when it returns, durable. Every method raises
+    :class:`calotype.errors.DatabaseError` if the database cannot be read or written.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Opens nothing yet. ``url`` is a SQLAlchemy URL of a database at today's schema (see :func:`open_ledger`)."""
+        self._database = Database(url)
+
+    def close(self) -> None:
+        """Closes the database. Waits for a write that is going on."""
+        self._database.close()
+
+    # -- a job's life ------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        person: Person,
+        request: Request,
+        *,
+        cost: float,
+        key: str | None = None,
+        reply_to: Mapping[str, Any] | None = None,
+    ) -> Job:
+        """Accepts a resolved request, or finds the job that this person submitted with this ``key`` before.
+
+        ``cost`` in cost units, above zero. ``reply_to["front_end"]`` names the front end that delivers the result.
+        Raises ValueError if either is not so.
+        """
+        return self._database.write(queue.submit, person, request, cost=cost, key=key, reply_to=reply_to)
+
+    def claim(self, limit: int = 1, *, at_most_per_person: int | None = None) -> list[Job]:
+        """Up to ``limit`` jobs to run, in fair order; their people are charged.
+
+        People who have ``at_most_per_person`` jobs running, these included, are passed over.
+        """
+        return self._database.write(queue.claim, limit, at_most_per_person)
+
+    def release(self, job_id: str, epoch: int) -> bool:
+        """Puts a claimed job back to its old place, uncharged, its attempt uncounted. False if the claim is stale."""
+        return self._database.write(queue.release, job_id, epoch)
+
+    def finish(self, job_id: str, epoch: int, pictures: Sequence[Picture], record: Mapping[str, Any]) -> bool:
+        """Records the result and posts its delivery. False, and nothing changed, if the claim is stale."""
+        return self._database.write(ending.finish, job_id, epoch, pictures, record)
+
+    def fail(self, job_id: str, epoch: int, reason: str, record: Mapping[str, Any] = _NOTHING) -> bool:
+        """Records why there is no result and posts that. False, and nothing changed, if the claim is stale."""
+        return self._database.write(ending.fail, job_id, epoch, reason, record)
+
+    def cancel(self, job_id: str) -> Job | None:
+        """Calls the job off unless it has ended. The job as it now stands; None if it is unknown."""
+        return self._database.write(ending.cancel, job_id)
+
+    def recover(self, max_attempts: int = 3) -> tuple[list[str], list[str]]:
+        """For the start of the one process that owns the database, before it claims: whatever runs is nobody's.
+
+        Ids of the jobs that wait again, and of those that are failed because they ran ``max_attempts`` times.
+        """
+        return self._database.write(queue.recover, max_attempts)
+
+    # -- looking -----------------------------------------------------------------------------------------------
+
+    def job(self, job_id: str) -> Job | None:
+        """The job as it now stands. None if it is unknown."""
+        return self._database.read(rows.one_job, job_id)
+
+    def position(self, job_id: str) -> int | None:
+        """How many queued jobs will be claimed before this one. None if it is not queued."""
+        return self.positions([job_id]).get(job_id)
+
+    def positions(self, job_ids: Iterable[str]) -> dict[str, int]:
+        """The positions of those that are queued, from one snapshot. Reads the whole queue once."""
+        return self._database.read(positions.positions, list(job_ids))
+
+    def history(self, person_key: str | None, *, limit: int = 50, before: str | None = None) -> list[Job]:
+        """A person's jobs, or everybody's (None), newest first; ``before`` is the last id of the page before."""
+        return self._database.read(history.history, person_key, limit, before)
+
+    def counts(self) -> dict[JobStatus, int]:
+        """How many jobs there are of each status, zeros included."""
+        return self._database.read(history.counts)
+
+    # -- deliveries --------------------------------------------------------------------------------------------
+
+    def deliveries(self, front_end: str, limit: int = 100) -> list[Delivery]:
+        """Results that this front end should bring to their people now, oldest first."""
+        return self._database.read(outbox.due, front_end, limit)
+
+    def delivered(self, delivery_id: int) -> None:
+        """It arrived. Saying so twice is fine."""
+        self._database.write(outbox.delivered, delivery_id)
+
+    def delivery_failed(self, delivery_id: int, reason: str, retry_at: datetime | None) -> None:
+        """It did not arrive; it is due again at ``retry_at`` (aware), or given up (None)."""
+        self._database.write(outbox.failed, delivery_id, reason, retry_at)
+
+    # -- retention ---------------------------------------------------------------------------------------------
+
+    def expire(self, finished_before: datetime, limit: int = 500) -> int:
+        """Deletes up to ``limit`` jobs that ended before (aware), with pictures and deliveries. How many it were."""
+        return self._database.write(history.expire, finished_before, limit)
+
+    def unreferenced(self, sha256s: Iterable[str]) -> set[str]:
+        """Which of these are no recorded picture."""
+        return self._database.read(history.unreferenced, list(sha256s))
+
+
+def open_ledger(url: str, backup_dir: Path | None) -> Ledger:
+    """The ledger at ``url``, created or upgraded first if need be; a backup of an older one goes to ``backup_dir``.
+
+    Raises :class:`calotype.errors.DatabaseError` with what is wrong and what to do.
+    """
+    upgrade(url, backup_dir)
+    return Ledger(url)

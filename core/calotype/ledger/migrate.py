@@ -1,0 +1,161 @@
+"""Brings a database to today's schema, before the ledger is opened on it.
+
+A database at today's schema is recognised without alembic, which takes a quarter of a second to import. Whatever
+is refused (damaged, read-only, somebody else's, newer than the program) is left exactly as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+from sqlalchemy.exc import DBAPIError
+
+from calotype.errors import DatabaseError
+from calotype.ledger.database import BUSY_TIMEOUT, explain, open_engine, sqlite_file
+
+LOCK_TIMEOUT: Final = 120.0
+"""Seconds to wait for another process that is upgrading the same file."""
+_HEADER: Final = b"SQLite format 3\x00"
+
+log = logging.getLogger(__name__)
+
+
+def upgrade(url: str, backup_dir: Path | None) -> None:
+    """Creates the database or brings it to today's schema; an older one is first copied to ``backup_dir`` (or not).
+
+    Several processes may do so at once: one works, the others wait. All or nothing: an upgrade that fails leaves
+    the database as it was. Raises :class:`DatabaseError` with one line that says what is wrong and what to do.
+    """
+    file = sqlite_file(url)
+    with _explained(file):
+        if _is_ready(file):
+            return
+        try:
+            with FileLock(f"{file}.upgrade.lock", timeout=LOCK_TIMEOUT):
+                if not _is_ready(file):  # somebody else did it while we waited
+                    _upgrade(url, file, backup_dir)
+        except Timeout:
+            raise DatabaseError(
+                f"database: {file}: another process has been upgrading it for {LOCK_TIMEOUT:.0f} s; stop that one"
+            ) from None
+
+
+def current(url: str) -> str | None:
+    """The schema's revision. None: no database yet, or an empty one. Raises :class:`DatabaseError` as upgrade does."""
+    file = sqlite_file(url)
+    with _explained(file):
+        return _revision(file)
+
+
+def head() -> str:
+    """The revision that this program works with."""
+    return _known()[-1]
+
+
+def migrations() -> Path:
+    """The folder of the migrations: inside the installed package, or beside ``core`` in the repository."""
+    package = Path(__file__).parents[1]
+    for folder in (package / "migrations", package.parents[1] / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise DatabaseError("database: the program's migrations are missing; install calotype again")
+
+
+def _known() -> list[str]:
+    """Every revision, oldest first. A migration's file name begins with its revision, which counts up: 0001, 0002 …"""
+    return sorted(path.name.partition("_")[0] for path in (migrations() / "versions").glob("[0-9]*_*.py"))
+
+
+def _is_ready(file: Path) -> bool:
+    """Whether the file is at head and can be written. Raises if it cannot be brought there."""
+    revision = _revision(file)
+    if revision is None:
+        return False
+    if revision not in _known():
+        raise DatabaseError(
+            f"database: {file}: it was written by a newer version of calotype (schema {revision}, this one knows "
+            f"{head()}); install that version, or restore a backup from before its upgrade"
+        )
+    with closing(_connect(file)) as connection:
+        connection.execute("DELETE FROM alembic_version WHERE 0")  # changes nothing, but raises if read-only
+    return revision == head()
+
+
+def _revision(file: Path) -> str | None:
+    if not file.parent.is_dir():  # or the lock file would create it
+        raise DatabaseError(f"database: {file}: its folder does not exist; create it or name another file")
+    if not file.exists() or file.stat().st_size == 0:
+        return None
+    with file.open("r+b") as content:  # raises if it may not be written: SQLite itself would leave files beside it
+        if content.read(len(_HEADER)) != _HEADER:
+            raise DatabaseError(f"database: {file}: it is not a SQLite database; move it away or name another file")
+    with closing(_connect(file)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        row = None
+        if "alembic_version" in tables:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    if row is None and tables - {"alembic_version", "sqlite_sequence"}:
+        raise DatabaseError(f"database: {file}: it holds another program's tables; name another file")
+    return None if row is None else str(row[0])
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    """An existing file; it is never created here."""
+    uri = f"{file.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+
+
+def _upgrade(url: str, file: Path, backup_dir: Path | None) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    revision = _revision(file)
+    if revision is not None:
+        log.info("upgrading the database %s from schema %s to %s", file, revision, head())
+        _back_up(file, revision, backup_dir)
+    config = Config()
+    config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
+    engine = open_engine(url, foreign_keys=False)  # a table that is rebuilt must not take its children along
+    try:
+        with engine.execution_options(writes=True).begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+                raise DatabaseError(f"database: {file}: rows of {broken[0]!r} refer to nothing; restore a backup")
+    finally:
+        engine.dispose()
+
+
+def _back_up(file: Path, revision: str, backup_dir: Path | None) -> None:
+    """Copies the database, write-ahead log included, after a look at its health. Whole or not at all."""
+    with closing(_connect(file)) as source:
+        found = source.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise DatabaseError(f"database: {file}: it is damaged ({found.splitlines()[0]}); restore a backup")
+        if backup_dir is None:
+            return
+        backup_dir.mkdir(parents=True, exist_ok=True)
+        stem = f"{file.stem}-{revision}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
+        partial = backup_dir / f"{stem}.partial"
+        try:
+            with closing(sqlite3.connect(partial)) as target:
+                source.backup(target)
+            backup = partial.rename(backup_dir / f"{stem}{file.suffix}")
+        finally:
+            partial.unlink(missing_ok=True)
+        log.info("the database as it was before is kept in %s", backup)
+
+
+@contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, DBAPIError, OSError) as error:
+        raise explain(error, file) from error

@@ -1,0 +1,117 @@
+"""The first half of a job's life: submitted, claimed, perhaps put back. The second is :mod:`~calotype.ledger.ending`.
+
+Each function is one step inside a transaction. Who is served next is :mod:`~calotype.ledger.fair`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from calotype.job import Job, JobStatus, new_job_id
+from calotype.ledger import ending, fair, outbox
+from calotype.ledger.rows import now, to_jobs
+from calotype.ledger.tables import is_queued, jobs
+from calotype.person import Person
+from calotype.request import Request
+
+
+def submit(
+    connection: Connection,
+    person: Person,
+    request: Request,
+    *,
+    cost: float,
+    key: str | None,
+    reply_to: Mapping[str, Any] | None,
+) -> Job:
+    """Writes the person and the job down, or finds the job that this person submitted with this key before."""
+    fair.charge(cost, person.weight)  # raises before anything is written
+    outbox.address(reply_to)
+    fair.introduce(connection, person)  # first: on PostgreSQL it makes equal keys of a person wait for each other
+    if key is not None:
+        mine = (jobs.c.person == person.key) & (jobs.c.key == key)
+        known = connection.execute(select(jobs).where(mine)).mappings().one_or_none()
+        if known is not None:
+            return to_jobs(connection, [known])[0]
+    job = Job(new_job_id(), person.key, request, JobStatus.QUEUED, now(), cost=cost, reply_to=reply_to)
+    fair.enters(connection, person.key, _insert(connection, job, key))
+    return job
+
+
+def _insert(connection: Connection, job: Job, key: str | None) -> int:
+    """The job's number in the order of submission."""
+    values = {
+        **{name: getattr(job, name) for name in ("id", "person", "status", "cost", "created", "reply_to")},
+        "key": key,
+        "request": job.request.model_dump(mode="json"),
+        "model": job.request.model,
+        "sampler": job.request.sampler,
+    }
+    seq: int = connection.scalars(insert(jobs).values(values).returning(jobs.c.seq)).one()
+    return seq
+
+
+def claim(connection: Connection, limit: int, at_most_per_person: int | None) -> list[Job]:
+    """Up to ``limit`` jobs, each the oldest of the person whose turn it is, charged and running."""
+    claimed: list[RowMapping] = []
+    weights: list[float] = []
+    while len(claimed) < limit:
+        person = fair.choose(connection, at_most_per_person)
+        if person is None:
+            break
+        claimed.append(_claim_of(connection, person))
+        weights.append(person.weight)
+    return [replace(job, weight=weight) for job, weight in zip(to_jobs(connection, claimed), weights, strict=True)]
+
+
+def _claim_of(connection: Connection, person: fair.Next) -> RowMapping:
+    oldest = select(jobs.c.seq, jobs.c.cost).where(jobs.c.person == person.key, is_queued)
+    seq, cost = connection.execute(oldest.order_by(jobs.c.seq).limit(1)).one()
+    charged = fair.charge(cost, person.weight)
+    fair.serves(connection, person, charged)
+    runs = {
+        "status": JobStatus.RUNNING,
+        "epoch": jobs.c.epoch + 1,  # fences off whoever had it before
+        "attempts": jobs.c.attempts + 1,
+        "charge": charged,
+        "started": now(),
+    }
+    return connection.execute(update(jobs).where(jobs.c.seq == seq).values(runs).returning(jobs)).mappings().one()
+
+
+def release(connection: Connection, job_id: str, epoch: int) -> bool:
+    """Back to its old place, unserved: the charge and the attempt are given back. False if the claim is stale."""
+    mine = (jobs.c.id == job_id) & (jobs.c.epoch == epoch) & (jobs.c.status == JobStatus.RUNNING)
+    return _put_back(connection, mine, given_back=1) > 0
+
+
+def recover(connection: Connection, max_attempts: int) -> tuple[list[str], list[str]]:
+    """Ids of the jobs put back, and of those that ran so often in vain that they are failed instead."""
+    running = jobs.c.status == JobStatus.RUNNING
+    query = select(jobs.c.id, jobs.c.epoch).where(running, jobs.c.attempts >= max_attempts).order_by(jobs.c.seq)
+    dead = connection.execute(query).all()
+    for job_id, epoch in dead:
+        ending.fail(connection, job_id, epoch, _dead_letter(max_attempts), {})
+    again = list(connection.scalars(select(jobs.c.id).where(running).order_by(jobs.c.seq)))
+    _put_back(connection, running, given_back=0)  # these attempts count: one of them may have been the killer
+    return again, [job_id for job_id, _ in dead]
+
+
+def _dead_letter(attempts: int) -> str:
+    times = "once" if attempts <= 1 else f"{attempts} times"
+    return f"the service stopped {times} while it made this; it is not tried again; ask for fewer or smaller pictures"
+
+
+def _put_back(connection: Connection, which: Any, given_back: int) -> int:
+    """Queues the running jobs among ``which`` again. How many those were."""
+    waits = {"status": JobStatus.QUEUED, "started": None, "attempts": jobs.c.attempts - given_back}
+    rows = connection.execute(
+        update(jobs).where(which).values(waits).returning(jobs.c.person, jobs.c.seq, jobs.c.charge)
+    ).all()
+    for person, seq, charged in rows:
+        fair.returns(connection, person, seq, charged)
+    return len(rows)

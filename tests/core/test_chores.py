@@ -1,0 +1,122 @@
+"""Chores: what retention takes and what it leaves; a chore that fails is called again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from calotype import chores as module
+from calotype.chores import Chores, Removed
+from calotype.images.store import ImageStore
+from calotype.job import Job, Picture
+from calotype.ledger import Ledger, open_ledger
+from calotype.person import Person
+from calotype.request import Request
+
+REQUEST = Request(prompt="blue cat", seed=7)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", None)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    return ImageStore(tmp_path / "images")
+
+
+def made(ledger: Ledger, store: ImageStore, picture: bytes, days_ago: float) -> Job:
+    """A job that was finished so many days ago, with its picture."""
+    ledger.submit(Person("web:ann"), REQUEST, cost=1.0)
+    (job,) = ledger.claim()
+    ledger.finish(job.id, job.epoch, [Picture(0, 7, put(store, picture, days_ago), 64, 64)], {})
+    then = (datetime.now(UTC) - timedelta(days=days_ago)).strftime("%Y-%m-%d %H:%M:%S.%f")
+    change = text("UPDATE jobs SET finished = :then WHERE id = :id")
+    ledger._database.write(lambda connection: connection.execute(change, {"then": then, "id": job.id}))
+    return job
+
+
+def put(store: ImageStore, picture: bytes, days_ago: float) -> str:
+    sha256 = store.put(picture)
+    then = (datetime.now(UTC) - timedelta(days=days_ago)).timestamp()
+    os.utime(store.path(sha256), (then, then))
+    return sha256
+
+
+def test_retention(ledger: Ledger, store: ImageStore) -> None:
+    old, young = made(ledger, store, b"old", 31), made(ledger, store, b"young", 29)
+    shared = made(ledger, store, b"shared", 31), made(ledger, store, b"shared", 5)
+    orphan, fresh = put(store, b"orphan", 2), put(store, b"about to be recorded", 0.5)
+    (store.path(orphan).parent / "half.part").write_bytes(b"")
+    os.utime(store.path(orphan).parent / "half.part", (0, 0))
+    chores = Chores(ledger, store, retention_days=30)
+    assert chores.retention() == Removed(jobs=2, pictures=2, parts=1)
+    assert {job.id for job in ledger.history(None)} == {young.id, shared[1].id}
+    assert ledger.job(old.id) is None
+    left = {picture.sha256 for job in ledger.history(None) for picture in job.pictures}
+    assert {stored.sha256 for stored in store} == left | {fresh}
+    assert chores.retention() == Removed()
+
+
+def test_zero_days_keep_every_job(ledger: Ledger, store: ImageStore) -> None:
+    job = made(ledger, store, b"old", 4000)
+    put(store, b"orphan", 2)
+    assert Chores(ledger, store, retention_days=0).retention() == Removed(pictures=1)
+    assert ledger.job(job.id) is not None
+
+
+def test_many_jobs_go_in_batches(ledger: Ledger, store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BATCH", 2)
+    for n in range(5):
+        made(ledger, store, f"{n}".encode(), 31)
+    assert Chores(ledger, store, retention_days=30).retention() == Removed(jobs=5, pictures=5)
+
+
+def test_runs_soon_after_the_start_and_survives_a_failure(
+    ledger: Ledger, store: ImageStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FIRST_AFTER", timedelta(0))
+    ran = threading.Event()
+
+    def broken(_: Chores) -> Removed:
+        ran.set()
+        raise RuntimeError("the disk is gone")
+
+    monkeypatch.setattr(Chores, "retention", broken)
+    chores = Chores(ledger, store, retention_days=30)
+    chores.start()
+    try:
+        assert ran.wait(5)
+        (job,) = chores._timer.get_jobs()
+        assert timedelta(minutes=59) < job.next_run_time - datetime.now(UTC) <= timedelta(hours=1)
+    finally:
+        chores.stop()
+    assert "the disk is gone" in caplog.text
+    assert not chores._timer.running
+
+
+def test_says_what_it_removed(ledger: Ledger, store: ImageStore, caplog: pytest.LogCaptureFixture) -> None:
+    put(store, b"orphan", 2)
+    with caplog.at_level(logging.INFO, "calotype.chores"):
+        Chores(ledger, store, retention_days=30).retention()
+        Chores(ledger, store, retention_days=30).retention()
+    assert [record.getMessage() for record in caplog.records] == [
+        "retention: removed 0 jobs, 1 pictures, 0 half-written files"
+    ]
+
+
+def test_stop_without_start(ledger: Ledger, store: ImageStore) -> None:
+    chores = Chores(ledger, store, retention_days=30)
+    chores.stop()
+    made(ledger, store, b"old", 31)
+    assert chores.retention() == Removed()  # stopping: it leaves everything for the next start

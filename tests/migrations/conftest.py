@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from calotype.ledger import migrate
+from calotype.ledger.database import open_engine
+
+SECOND = '''"""A migration that is still to come: rebuilds a table that others refer to."""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("jobs", recreate="always") as table:
+        table.add_column(sa.Column("tier", sa.Text(), server_default="none", nullable=False))
+    {more}
+'''
+
+
+@pytest.fixture
+def alembic_config() -> dict[str, Any]:
+    return {"script_location": str(migrate.migrations())}
+
+
+@pytest.fixture
+def alembic_engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_engine(f"sqlite:///{tmp_path / 'alembic.db'}", foreign_keys=False)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Makes this program one version newer: it knows a migration 0002, which ends in the given line."""
+
+    def make(more: str = "pass") -> Path:
+        folder = tmp_path / "migrations"
+        shutil.copytree(migrate.migrations(), folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        (folder / "versions" / "0002_tier.py").write_text(SECOND.format(more=more))
+        monkeypatch.setattr(migrate, "migrations", lambda: folder)
+        return folder
+
+    return make
