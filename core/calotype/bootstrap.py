@@ -32,7 +32,7 @@ async def open_service(settings: Settings, home: Home, catalog: Catalog) -> Asyn
     """The running service on a home that this process owns (:meth:`Home.acquire`).
 
     The engine loads in the background; jobs are accepted at once and wait for it. On exit running jobs get
-    ``settings.drain_seconds`` to end, then go back into the queue.
+    ``settings.drain_seconds`` to end, then go back into the queue. The home stays acquired.
     """
     from calotype.chores import Chores
     from calotype.dispatch import Dispatcher
@@ -41,8 +41,8 @@ async def open_service(settings: Settings, home: Home, catalog: Catalog) -> Asyn
     from calotype.ledger.migrate import upgrade
 
     review = PromptReview.load(home.folder / "blocked_words.txt")
-    threads = home.threads(settings.threads)
     await asyncio.to_thread(upgrade, home.database_url, home.backups)
+    threads = home.threads(settings.threads)
     ledger, store, bus = Ledger(home.database_url), ImageStore(home.images), Bus()
     requeued, dead = await asyncio.to_thread(ledger.recover)
     if requeued or dead:

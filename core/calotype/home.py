@@ -63,6 +63,7 @@ class Home:
             self._lock.acquire(timeout=0)
         except Timeout:
             return False
+        self._server_file.unlink(missing_ok=True)  # a server that was killed leaves its dead address behind
         return True
 
     def release(self) -> None:

@@ -100,14 +100,19 @@ class Request(BaseModel):
 def problems(error: ValidationError, prefix: str = "") -> list[Problem]:
     """Findings of pydantic in our words: the field, the value, the limit."""
     return [
-        Problem(
-            prefix + ".".join(str(part) for part in found["loc"] if not _UNION_PART.match(str(part))), _message(found)
-        )
+        Problem(prefix + ".".join(_path(found["loc"])), _message(found))
         for found in error.errors(include_url=False)
+        # an option that is a dict was tried as true or false as well: not what was meant
+        if not (found["type"] == "bool_type" and isinstance(found["input"], dict))
     ]
 
 
-_UNION_PART = re.compile(r"bool$|(dict|list|constrained|function)[\[-]")  # pydantic's names for branches, not fields
+_BRANCH = re.compile(r"(bool|str|int|float|none)$|(dict|list|constrained|function|nullable)[\[-]")
+
+
+def _path(loc: tuple[int | str, ...]) -> list[str]:
+    """Where the value stands, without pydantic's names for branches of a union (they come third or later)."""
+    return [str(part) for place, part in enumerate(loc) if place < 2 or not _BRANCH.match(str(part))]
 
 
 def _message(found: Any) -> str:  # noqa: PLR0911, PLR0912 - one flat table reads best
@@ -136,8 +141,8 @@ def _message(found: Any) -> str:  # noqa: PLR0911, PLR0912 - one flat table read
             return f"{shown} is neither true nor false"
         case "dict_type":
             return f"{shown} is not an object of names and values"
-        case "string_type":
-            return f"{shown} is not text"
+        case "string_type" | "string_unicode":
+            return f"{shown} is not text" if found["type"] == "string_type" else "holds bytes that are not text"
         case "value_error":
             return str(context["error"])
         case "literal_error":

@@ -24,7 +24,11 @@ def test_one_process_owns_a_home(tmp_path: Path) -> None:
     first.release()
     assert second.server() is None
     assert second.acquire()
-    second.release()
+    second.announce("http://127.0.0.1:2")
+    second._lock.release()  # as after kill -9: the address is left behind
+    assert first.acquire()
+    assert first.server() is None
+    first.release()
 
 
 def test_threads_are_chosen_once(tmp_path: Path) -> None:

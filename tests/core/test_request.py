@@ -37,6 +37,8 @@ from calotype.request import PROMPT_LIMIT, SEED_LIMIT, Request
         ({"images": 9}, "images", "9 is too large; at most 8"),
         ({"options": []}, "options", "is not an object"),
         ({"options": {"grain": 3}}, "options.grain", "takes parameters"),
+        ({"options": {"grain": {"strength": float("inf")}}}, "options.grain.strength", "inf is not a number"),
+        ({"prompt": "a\ud800b"}, "prompt", "not text"),
         ({"stpes": 3}, "stpes", "not a field that is known"),
     ],
 )

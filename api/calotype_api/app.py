@@ -1,0 +1,35 @@
+"""Builds the web application."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import Depends, FastAPI
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from calotype import __version__
+from calotype.config import Settings
+from calotype.studio import Studio
+from calotype_api import errors
+from calotype_api.door import Door, refuse_cross_site
+from calotype_api.routes import catalog, health, images, jobs, models
+from calotype_api.stopping import Stopping
+
+_METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def create_app(studio: Studio, settings: Settings, operator_token: str) -> FastAPI:
+    """The API over a studio. Whoever bears ``operator_token`` is the operator. Pages may be mounted on it."""
+    app = FastAPI(title="Calotype", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    door = app.state.door = Door(studio, settings, operator_token)
+    for module in (health, images, jobs, models, catalog):
+        app.include_router(module.router, dependencies=[Depends(refuse_cross_site)])
+    app.add_api_route("/v1/{path:path}", _no_such_path, methods=_METHODS)  # else a page mounted at / would answer
+    errors.install(app)
+    app.add_middleware(Stopping, stopping=door.stopping)  # last, so outermost
+    return app
+
+
+async def _no_such_path() -> Response:
+    raise HTTPException(404, "there is no such path, or it does not take this method")

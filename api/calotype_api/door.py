@@ -1,0 +1,115 @@
+"""What every route needs: the studio, who asks, and the body as an object."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from fastapi import FastAPI, Request
+from starlette.responses import JSONResponse
+
+from calotype.config import Settings
+from calotype.errors import BadRequest, CalotypeError
+from calotype.person import OPERATOR, Person
+from calotype.studio import Studio
+
+BODY_LIMIT: Final = 2**20
+"""Bytes of a request's body."""
+_DRAIN_LIMIT: Final = 16 * 2**20
+"""Bytes read of a body that is too large, so that its sender gets to read the answer."""
+
+
+class TooLarge(CalotypeError):
+    """The body is over :data:`BODY_LIMIT`."""
+
+    def __init__(self) -> None:
+        super().__init__(f"body: is larger than {BODY_LIMIT} bytes; send less")
+
+
+class CrossSite(CalotypeError):
+    """A web page of somebody else's made a browser send this."""
+
+    def __init__(self) -> None:
+        super().__init__("origin: a page of another site may not use this service through its visitor's browser")
+
+
+@dataclass
+class Door:
+    """The application's state."""
+
+    studio: Studio
+    settings: Settings
+    operator_token: str
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the service stops: whatever is long-lived ends now, jobs stay in the queue."""
+
+
+class Json(JSONResponse):
+    """JSON in ASCII, so that no text, however broken, fails to be sent."""
+
+    def render(self, content: Any) -> bytes:
+        """Raises ValueError for NaN and infinity, which JSON has not."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def door_of_app(app: FastAPI) -> Door:
+    """What :func:`calotype_api.app.create_app` put there."""
+    door = app.state.door
+    assert isinstance(door, Door)
+    return door
+
+
+def door_of(request: Request) -> Door:
+    """The door a request came through."""
+    return door_of_app(request.app)
+
+
+def person_of(request: Request) -> Person:
+    """The operator by token, everybody else by address.
+
+    Other bearer tokens mean nothing: OpenAI's clients always send one.
+    """
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    expected = door_of(request).operator_token
+    if kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), expected.encode()):
+        return OPERATOR
+    return Person(key=f"api:{request.client.host if request.client else 'local'}")
+
+
+def refuse_cross_site(request: Request) -> None:
+    """Raise :class:`CrossSite` for what a foreign page makes a visitor's browser send. Others do not say where from."""
+    if request.method not in ("GET", "HEAD") and request.headers.get("sec-fetch-site") == "cross-site":
+        raise CrossSite
+
+
+async def object_of(request: Request) -> dict[str, Any]:
+    """The body as a JSON object. Raises :class:`BadRequest` or :class:`TooLarge`."""
+    body = await _body(request)
+    try:
+        value = json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest.of("body", f"is not JSON: {str(error) or 'nested too deeply'}") from None
+    if not isinstance(value, dict):
+        raise BadRequest.of("body", 'is not a JSON object; send one such as {"prompt": "blue cat"}')
+    return value
+
+
+async def _body(request: Request) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= BODY_LIMIT:
+            chunks.append(chunk)
+        elif size > _DRAIN_LIMIT:
+            break
+    if size > BODY_LIMIT:
+        raise TooLarge
+    return b"".join(chunks)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number of JSON's")

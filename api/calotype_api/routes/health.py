@@ -1,0 +1,28 @@
+"""For whoever watches over the process."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from calotype import __version__
+from calotype_api.door import Json, door_of
+
+router = APIRouter()
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """200 while the process lives."""
+    return Json({"status": "ok", "service": "calotype", "version": __version__})
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """200 once pictures can be made; else 503: ``state`` is ``loading``, or ``failed`` if they never will."""
+    studio = door_of(request).studio
+    if studio.ready:
+        return Json({"ready": True})
+    if studio.problem is not None:
+        return Json({"ready": False, "state": "failed", "reason": studio.problem}, 503)
+    return Json({"ready": False, "state": "loading", "reason": "the model is loading"}, 503)

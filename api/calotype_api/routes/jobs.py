@@ -1,0 +1,89 @@
+"""Jobs: queue a request, follow it, fetch its pictures. Everybody sees their own; an operator all."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from calotype.errors import BadRequest
+from calotype.job import as_json
+from calotype.request import Request as Wish
+from calotype_api.door import Json, door_of, object_of, person_of
+from calotype_api.errors import error_answer
+from calotype_api.sse import follow
+
+KEY_LIMIT: Final = 200
+"""Characters of an idempotency key."""
+PAGE_LIMIT: Final = 200
+"""Jobs in one answer."""
+router = APIRouter()
+
+
+@router.post("/v1/jobs")
+async def submit(request: Request) -> Response:
+    """Queue a request; 201 once it is written down.
+
+    The header ``Idempotency-Key`` makes repeating it safe: the same key of the same person is the same job.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= KEY_LIMIT:
+        raise BadRequest.of("Idempotency-Key", f"has {len(key)} characters; give 1 to {KEY_LIMIT}, or no such header")
+    wish = Wish.parse(await object_of(request))
+    job = await door_of(request).studio.submit(wish, person_of(request), key=key)
+    return Json(as_json(job), 201, {"Location": f"/v1/jobs/{job.id}"})
+
+
+@router.get("/v1/jobs")
+async def history(request: Request) -> Response:
+    """The person's jobs, newest first: ``limit`` (50) of them, ``before`` the id of the last one seen."""
+    text = request.query_params.get("limit", "50")
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= PAGE_LIMIT):
+        raise BadRequest.of("limit", f"{text[:20]!r} is not a whole number from 1 to {PAGE_LIMIT}")
+    limit, before = int(text), request.query_params.get("before")
+    found = await door_of(request).studio.history(person_of(request), limit=limit + 1, before=before)
+    return Json({"object": "list", "data": [as_json(job) for job in found[:limit]], "has_more": len(found) > limit})
+
+
+@router.get("/v1/jobs/{job_id}")
+async def one_job(request: Request, job_id: str) -> Response:
+    """A job as it stands."""
+    return Json(as_json(await door_of(request).studio.job(job_id, person_of(request))))
+
+
+@router.post("/v1/jobs/{job_id}/cancel")
+async def cancel(request: Request, job_id: str) -> Response:
+    """Call a job off; one that is over stays what it is. Answers with the job."""
+    return Json(as_json(await door_of(request).studio.cancel(job_id, person_of(request))))
+
+
+@router.get("/v1/jobs/{job_id}/events")
+async def events(request: Request, job_id: str) -> Response:
+    """Server-sent events from where the job stands to its end; ``previews=1`` adds small JPEGs to the steps."""
+    door, person = door_of(request), person_of(request)
+    await door.studio.job(job_id, person)  # an unknown job is a 404, not a stream that ends
+    stream = follow(door.studio.watch(job_id, person), previews=request.query_params.get("previews") == "1")
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would hold events back
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+@router.get("/v1/jobs/{job_id}/pictures/{index:int}", name="picture")
+async def picture(request: Request, job_id: str, index: int) -> Response:
+    """A finished picture, PNG. It never changes, so a browser may keep it, and nobody between."""
+    studio = door_of(request).studio
+    job = await studio.job(job_id, person_of(request))
+    found = next((each for each in job.pictures if each.index == index), None)
+    if found is None:
+        message = f"picture: job {job_id} has no picture {index}; it is {job.status.value}"
+        return error_answer(404, message, code="not_found", param="index")
+    try:
+        path = studio.picture_path(found.sha256)
+    except KeyError:
+        return error_answer(404, f"picture: the file of {job_id}/{index} is gone", code="not_found", param="index")
+    headers = {
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "ETag": f'"{found.sha256}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    return FileResponse(path, media_type="image/png", headers=headers)

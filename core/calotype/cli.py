@@ -1,0 +1,132 @@
+"""The command line. Imports nothing heavy: help and every answer to bad input come at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from typer.exceptions import TyperException
+
+from calotype import __version__
+from calotype.errors import BadRequest, CalotypeError, ModelError, NotAllowed, SetupError
+from calotype.request import GUIDANCE_LIMIT, IMAGES_LIMIT, STEPS_LIMIT
+
+_YOURS: Final = (BadRequest, SetupError, ModelError, NotAllowed)
+"""Errors that the person at the terminal can mend: exit code 2."""
+log = logging.getLogger(__name__)
+app = typer.Typer(
+    help="Calotype: pictures from words, made on your own machine.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def imagine(
+    prompt: Annotated[str, typer.Argument(help="What the picture shows, e.g. 'blue cat'.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG file; several are numbered.")] = None,
+    negative: Annotated[str | None, typer.Option(help="What it should not show.")] = None,
+    steps: Annotated[int | None, typer.Option(help=f"Steps of the sampler, 1 to {STEPS_LIMIT}.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Sampler by name, e.g. euler.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="Schedule of noise levels by name, e.g. karras.")] = None,
+    guidance: Annotated[float | None, typer.Option(help=f"Pull towards the prompt, 1 to {GUIDANCE_LIMIT:g}.")] = None,
+    guidance_rescale: Annotated[float | None, typer.Option(help="Share of rescaled guidance, 0 to 1.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same picture.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels, of the model's own picture.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels, of the model's own picture.")] = None,
+    images: Annotated[int | None, typer.Option(help=f"Number of pictures, 1 to {IMAGES_LIMIT}.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model by name, or a diffusers folder.")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PLUGIN.PARAM=VALUE", help="A plugin's parameter; or PLUGIN=on, PLUGIN=off."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> int:
+    """Make pictures and write them to files; uses the running server if there is one."""
+    from calotype.cli_imagine import Wish, run
+
+    fields = {
+        "prompt": prompt,
+        "negative_prompt": negative,
+        "steps": steps,
+        "sampler": sampler,
+        "schedule": schedule,
+        "guidance": guidance,
+        "guidance_rescale": guidance_rescale,
+        "seed": seed,
+        "width": width,
+        "height": height,
+        "images": images,
+        "model": model,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+    return run(Wish(given, sets or [], output, as_json, time.monotonic()))
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [default: 7860]")] = None,
+    model: Annotated[Path | None, typer.Option(help="Diffusers folder to offer as the default model.")] = None,
+) -> int:
+    """Run the service with every front end: web page, HTTP API."""
+    from calotype.serve import run
+
+    return run(host=host, port=port, model=model)
+
+
+@app.command()
+def version() -> int:
+    """Print the version."""
+    typer.echo(f"calotype {__version__}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    0 done · 1 the job or the service failed · 2 bad input or setup, one line on stderr · 130 Ctrl-C · 143 SIGTERM.
+    """
+    try:
+        words = list(sys.argv[1:] if argv is None else argv)
+        code = app(args=words or ["--help"], standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except TyperException as error:
+        return _say(_usage(error), error.exit_code)
+    except CalotypeError as error:
+        return _say(str(error), 2 if isinstance(error, _YOURS) else 1)
+    except KeyboardInterrupt:
+        return 130
+    except asyncio.CancelledError:  # SIGTERM
+        return 143
+    except Exception as error:  # the last resort: the log has the traceback, the terminal a line
+        log.exception("unexpected error")
+        return _say(f"unexpected: {type(error).__name__}: {error}", 1)
+
+
+def _usage(error: TyperException) -> str:
+    """What the parser found, as ``field: message``."""
+    parameter = getattr(error, "param", None)
+    field = getattr(parameter, "name", None) or getattr(error, "option_name", None)
+    if not field:
+        return error.format_message()
+    names = {"as_json": "json", "sets": "set"}
+    message = getattr(error, "message", "") or "is missing; it is required"
+    return f"{names.get(field, field).lstrip('-')}: {message}"
+
+
+def _say(message: str, code: int) -> int:
+    """One line on stderr, whatever the message holds."""
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

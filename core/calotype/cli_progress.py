@@ -1,0 +1,55 @@
+"""How far a job is, on the terminal's stderr. Nothing at all where stderr is not a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from calotype.events import Event, Finished, Queued, Started, Stepped
+
+
+class ProgressLine:
+    """One line that follows a job. A context manager."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        console = Console(stderr=True)
+        self._quiet = quiet or not console.is_terminal
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=self._quiet,
+        )
+        self._task = self._progress.add_task("starting…", total=None)
+
+    def __enter__(self) -> ProgressLine:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Something that takes unknown time."""
+        self._progress.update(self._task, description=text)
+
+    def show(self, event: Event, *, loading: bool) -> None:
+        """An event of the job; ``loading``: the model is not there yet."""
+        match event:
+            case Queued(position=position):
+                self.say("loading the model…" if loading else f"position {position + 1} in the queue")
+            case Started():
+                self.say("started")
+            case Stepped(step=step, steps=steps):
+                self._progress.update(self._task, description=f"step {step} of {steps}", completed=step, total=steps)
+            case Finished():
+                self.say("fetching the pictures…")
+            case _:
+                self.say("ended")

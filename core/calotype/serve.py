@@ -1,0 +1,153 @@
+"""``calotype serve``: the service and every front end, until a signal or a fault ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from calotype import __version__, frontend, listen, logs
+from calotype.bootstrap import catalog_for, open_service
+from calotype.catalog import Catalog
+from calotype.config import Settings
+from calotype.errors import CalotypeError, SetupError
+from calotype.frontend import FrontEnd, Hosting
+from calotype.home import Home
+
+_LOOK_EVERY: Final = 0.1
+"""Seconds between looks at what there is to tell the operator while the service starts."""
+log = logging.getLogger(__name__)
+
+
+def run(*, host: str | None = None, port: int | None = None, model: Path | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; 0 then, 1 if a front end failed. Raises :class:`CalotypeError` before it is up."""
+    logs.set_up("INFO")
+    settings = Settings.load(host=host, port=port, model=model)
+    catalog = catalog_for(settings)
+    home = Home(settings.home)
+    _own(home, settings)
+    try:
+        return asyncio.run(_serve(settings, home, catalog))
+    finally:
+        home.release()
+
+
+def _own(home: Home, settings: Settings) -> None:
+    """Own the home if the port is free too. A port in use leaves no new folder behind. Raises :class:`SetupError`."""
+    in_use: SetupError | None = None
+    try:
+        listen.check(settings.host, settings.port)
+    except SetupError as error:
+        if not home.folder.exists():
+            raise
+        in_use = error
+    if not home.acquire():  # says more than the port, which the same server probably holds
+        server = home.server()
+        owner = f"the server at {server.url}" if server else "another calotype command"
+        raise SetupError(f"CALOTYPE_HOME: {home.folder} is in use by {owner}")
+    if in_use is not None:
+        home.release()
+        raise in_use
+
+
+async def _serve(settings: Settings, home: Home, catalog: Catalog) -> int:
+    console = Console(stderr=True, highlight=False)
+    stop = asyncio.Event()
+    _stop_on_signals(stop, console)
+    front_ends = _present(settings, console)
+    async with open_service(settings, home, catalog) as studio:
+        hosting = Hosting(studio, settings, home, front_ends)
+        tasks = [asyncio.create_task(each.run(hosting), name=each.name) for each in front_ends]
+        news = asyncio.create_task(_tell(hosting, console))
+        try:
+            return await _until(stop, tasks)
+        finally:
+            news.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(news, *tasks, return_exceptions=True)
+
+
+def _stop_on_signals(stop: asyncio.Event, console: Console) -> None:
+    """The first signal stops in order, a second one at once, even if the loop hangs."""
+    loop = asyncio.get_running_loop()
+
+    def first() -> None:
+        stop.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        console.print("stopping; once more to stop at once")
+
+    with contextlib.suppress(NotImplementedError):  # Windows: there Ctrl-C cancels what asyncio.run runs
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, first)
+
+
+def _present(settings: Settings, console: Console) -> list[FrontEnd]:
+    present = []
+    for each in frontend.discover():
+        reason = each.absent(settings)
+        if reason is None:
+            present.append(each)
+        else:
+            console.print(f"{each.name}: {reason}", markup=False)
+    if not present:
+        raise SetupError("front ends: none can run, so nobody could reach the service; see the lines above")
+    return present
+
+
+async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> int:
+    """Wait for the signal (0) or the first front end that fails (1). Raises a front end's :class:`CalotypeError`."""
+    stopping = asyncio.create_task(stop.wait())
+    running: set[asyncio.Task[None]] = set(tasks)
+    try:
+        while running and not stopping.done():
+            done, _ = await asyncio.wait({stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
+            for task in running & done:
+                error = task.exception()
+                if isinstance(error, CalotypeError):
+                    raise error
+                if error is not None:
+                    log.error("front end %s failed; the service stops", task.get_name(), exc_info=error)
+                    return 1
+            running -= done
+        await stopping
+    finally:
+        stopping.cancel()
+    return 0
+
+
+async def _tell(hosting: Hosting, console: Console) -> None:
+    """What an operator wants to see: where to go, and when pictures can be made."""
+    begun, studio = time.monotonic(), hosting.studio
+    await _when(lambda: bool(hosting.announcements))
+    console.print(f"Calotype {__version__} is up. Ctrl-C stops it.")
+    for line in hosting.announcements:
+        console.print(f"  {line}", markup=False)
+    with console.status("loading the model; jobs are accepted and wait"):
+        if not console.is_terminal:
+            console.print("  loading the model; jobs are accepted and wait")
+        await _when(lambda: studio.ready or studio.problem is not None)
+    if studio.ready:
+        name = hosting.studio.catalog.default_model
+        console.print(f"The model {name} is loaded ({time.monotonic() - begun:.1f} s).", markup=False)
+    else:
+        console.print(
+            f"No pictures can be made: the engine could not be started: {studio.problem}\n"
+            "Jobs are accepted and wait. Mend that, then start calotype again.",
+            markup=False,
+            style="bold red",
+        )
+
+
+async def _when(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - front ends and studio have states to look at, not events to await
+        await asyncio.sleep(_LOOK_EVERY)
