@@ -158,11 +158,15 @@ class InProcessHost:
             try:
                 command = self._commands.get(block=not self._active)
             except queue.Empty:
-                self._tick()
-                continue
+                command = self._tick
             if command is None:
                 break
-            command()
+            try:
+                command()
+            except Exception as error:  # noqa: BLE001 - a fault of ours ends the jobs that are here, not the engine
+                for resident in list(self._active):
+                    self._drop(resident)
+                    self._fail(resident, error)
         for resident in self._active:
             self._stop_runs(resident)
 

@@ -154,6 +154,18 @@ def test_a_sampler_that_asks_too_often_is_stopped(bench: Any) -> None:
     assert "asks more than the 1 times" in bench.failure(rogue.job_id)
 
 
+def test_a_fault_of_our_own_ends_the_jobs_that_are_here_but_not_the_engine(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(bench, "stepped", broken)
+    assert "something went wrong" in bench.failure(bench.join(steps=2))
+    monkeypatch.undo()
+    bench.alone(steps=1)
+
+
 class Broken(PostProcessor):
     name, label = "broken", "Broken"
     answer: ClassVar[Any] = None
