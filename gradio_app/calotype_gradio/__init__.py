@@ -1,0 +1,1 @@
+"""The web page: a front end on Gradio, mounted beside the API."""

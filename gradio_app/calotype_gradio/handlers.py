@@ -1,0 +1,191 @@
+"""What happens when somebody presses something. Every handler is a coroutine over the studio; none keeps any state."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, Final, TypeAlias
+
+import gradio as gr
+
+from calotype.errors import BadRequest, NotAllowed
+from calotype.events import Cancelled, Event, Failed, Finished, Queued, Started, Stepped
+from calotype.job import Job, JobStatus
+from calotype.person import Person
+from calotype.studio import Studio
+from calotype_gradio import views
+from calotype_gradio.form import Values
+from calotype_gradio.layout import Layout
+
+_REDRAW: Final = 0.08
+"""Seconds between two previews, at least: twelve a second look smooth and spare the network."""
+_LOOK_AGAIN: Final = 0.5
+"""Seconds without an event after which a job that waits is told again what it waits for."""
+log = logging.getLogger(__name__)
+
+Update: TypeAlias = dict[Any, Any]
+"""Component → its new value or state; what is not named stays."""
+
+
+def person_of(request: gr.Request) -> Person:
+    """The visitor: as long as their tab is open. Gradio's session names them."""
+    session = request.session_hash or secrets.token_hex(16)  # a direct call without a session is nobody's twice
+    return Person(key=f"web:{session}", name="visitor")
+
+
+class Handlers:
+    """The page's side of the studio."""
+
+    def __init__(self, studio: Studio, layout: Layout) -> None:
+        self._studio = studio
+        self._layout = layout
+        self._form = layout.form
+
+    async def run(self, values: Values, request: gr.Request, event: gr.EventData) -> AsyncIterator[Update]:
+        """Make a picture and show how it comes about. Ending this (a closed tab) ends the watching, not the job."""
+        person, job_id, page = person_of(request), None, self._layout
+        example = self._example(values, event)
+        try:
+            if self._studio.problem is not None:
+                yield {**self._at_rest(views.status(views.BROKEN, "problem")), **example}
+                return
+            job = await self._studio.submit(self._form.request({**values, **example}), person)
+            job_id = job.id
+            yield {**await self._begun(job, person), **example}
+            async with aclosing(self._studio.watch(job.id, person)) as events:
+                async for update in self._told(events):
+                    yield update
+            yield await self._ended(await self._studio.job(job.id, person), person)
+        except BadRequest as error:
+            yield self._at_rest(views.problems(self._form.explain(problem) for problem in error.problems))
+        except NotAllowed as error:
+            yield self._at_rest(views.status(str(error), "problem"))
+        except Exception:
+            log.exception("page: job %s could not be shown", job_id or "(not submitted)")
+            yield {**self._at_rest(views.status(_sorry(job_id), "problem")), page.stage: views.EMPTY}
+
+    async def cancel(self, request: gr.Request) -> Update:
+        """Call off whatever this visitor has under way. Whoever watches it is told by the studio."""
+        person = person_of(request)
+        under_way = [job for job in await self._studio.history(person) if not job.status.final]
+        for job in under_way:
+            await self._studio.cancel(job.id, person)
+        text = "Cancelled." if under_way else "There was nothing to cancel."
+        return self._at_rest(views.status(text))
+
+    async def look(self) -> Update:
+        """How the service is: asked when the page opens, and then again until the model is there."""
+        ready, problem = self._studio.ready, self._studio.problem
+        text = views.BROKEN if problem is not None else "" if ready else views.LOADING
+        return {self._layout.notice: views.notice(text), self._layout.timer: gr.Timer(active=not ready)}
+
+    async def _begun(self, job: Job, person: Person) -> Update:
+        page = self._layout
+        jobs = await self._studio.history(person)
+        return {
+            page.status: views.status("Sent."),
+            page.stage: views.developing(None, 0, 0),
+            page.used: "",
+            page.earlier: views.earlier(jobs, job.id),
+            page.run: gr.Button(interactive=False),
+            page.cancel: gr.Button(interactive=True),
+            **{chip: gr.Button(interactive=False) for chip in page.chips},
+        }
+
+    async def _told(self, events: AsyncIterator[Event]) -> AsyncIterator[Update]:
+        """Every event as the page shows it, previews not more often than an eye can follow."""
+        page, drawn, said = self._layout, 0.0, ""
+        waiting: Queued | None = None
+        async for event in _or_nothing(events, _LOOK_AGAIN):
+            match event:
+                case Queued() | None:
+                    waiting = event or waiting
+                    text = self._standing(waiting) if waiting is not None else said
+                    if text != said:
+                        said = text
+                        yield {page.status: views.status(said)}
+                case Started():
+                    waiting, said = None, ""
+                    yield {page.status: views.status("Developing …")}
+                case Stepped(step=step, steps=steps, preview=preview):
+                    waiting, now = None, time.monotonic()
+                    if now - drawn < _REDRAW and step < steps:
+                        continue
+                    drawn = now
+                    jpeg = await asyncio.to_thread(preview.jpeg) if preview is not None else None
+                    yield {
+                        page.status: views.status(f"Developing: step {step} of {steps}"),
+                        page.stage: views.developing(jpeg, step, steps),
+                    }
+                case Finished() | Failed() | Cancelled():
+                    waiting = None  # the job itself says it all, see _ended
+
+    def _standing(self, queued: Queued) -> str:
+        """What a job waits for."""
+        if self._studio.problem is not None:
+            return views.KEPT
+        return views.position(queued.position) if self._studio.ready else views.LOADING
+
+    async def _ended(self, job: Job, person: Person) -> Update:
+        page = self._layout
+        if job.status is JobStatus.CANCELLED:
+            return {**self._at_rest(views.status("Cancelled.")), page.stage: views.EMPTY}
+        if job.status is JobStatus.FAILED:
+            status = views.status(f"This picture failed: {job.error}", "problem")
+            return {**self._at_rest(status), page.stage: views.EMPTY}
+        many = f"{len(job.pictures)} pictures are" if len(job.pictures) > 1 else "Your picture is"
+        return {
+            **self._at_rest(views.status(f"{many} ready.", "done")),
+            page.stage: views.pictures(job),
+            page.used: views.used(job, self._studio.catalog),
+            page.earlier: views.earlier(await self._studio.history(person), job.id),
+            self._form.seed: job.request.seed,
+        }
+
+    def _at_rest(self, status: str) -> Update:
+        """Nothing is under way: one may run, and there is nothing to cancel."""
+        page = self._layout
+        return {
+            page.status: status,
+            page.run: gr.Button(interactive=True),
+            page.cancel: gr.Button(interactive=False),
+            **{chip: gr.Button(interactive=True) for chip in page.chips},
+        }
+
+    def _example(self, values: Values, event: gr.EventData) -> Update:
+        """The prompt's new words, if it was an example that was pressed."""
+        pressed = getattr(event.target, "elem_id", None)  # not _id: a session's copy of a component has another
+        for chip, example in zip(self._layout.chips, self._form.model_info(values).examples, strict=False):
+            if chip.elem_id == pressed:
+                return {self._form.prompt: example}
+        return {}
+
+
+async def _or_nothing(events: AsyncIterator[Event], seconds: float) -> AsyncIterator[Event | None]:
+    """The events, and None whenever none has come for so long."""
+    coming: asyncio.Future[Event] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(events))
+            done, _ = await asyncio.wait({coming}, timeout=seconds)
+            if not done:
+                yield None
+                continue
+            try:
+                event = coming.result()
+            except StopAsyncIteration:
+                return
+            coming = None
+            yield event
+    finally:
+        if coming is not None and coming.cancel():
+            await asyncio.wait({coming})
+
+
+def _sorry(job_id: str | None) -> str:
+    where = f" It may still be finished; it is in the log as job {job_id}." if job_id else ""
+    return f"Sorry, something went wrong here, and it was not your fault.{where}"

@@ -1,0 +1,181 @@
+"""What the page says when the service is not well: with a studio that does what the test wants."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from calotype.catalog import Catalog
+from calotype.errors import NotAllowed
+from calotype.events import Cancelled, Event, Failed, Queued, Started, Stepped
+from calotype.job import Job, JobStatus
+from calotype.person import Person
+from calotype.request import Request
+from calotype_gradio import handlers, views
+from calotype_gradio.handlers import Handlers
+from calotype_gradio.layout import Layout, lay_out
+
+
+class Staged:
+    """A studio that plays the given events and then shows the job as given."""
+
+    def __init__(self, catalog: Catalog, *events: Event | float, **ends: Any) -> None:
+        self.catalog, self.events, self.ends = catalog, events, ends
+        self.ready, self.problem = True, None
+        self.closed = False
+        self.refusal: Exception | None = None
+
+    async def submit(self, request: Request, person: Person) -> Job:
+        if self.refusal is not None:
+            raise self.refusal
+        resolved = self.catalog.resolve(request)
+        self.kept = Job("j1", person.key, resolved, JobStatus.QUEUED, datetime.now(UTC))
+        return self.kept
+
+    async def watch(self, job_id: str, person: Person) -> AsyncIterator[Event]:
+        try:
+            for event in self.events:
+                if isinstance(event, float):
+                    await asyncio.sleep(event)
+                else:
+                    yield event
+            if self.ends.get("raises"):
+                raise RuntimeError("broken")
+        finally:
+            self.closed = True
+
+    async def job(self, job_id: str, person: Person) -> Job:
+        return Job(
+            "j1", person.key, self.kept.request, self.ends["status"], self.kept.created, error=self.ends.get("error")
+        )
+
+    async def history(self, person: Person) -> list[Job]:
+        return []
+
+
+@pytest.fixture
+def layout(catalog: Catalog) -> Layout:
+    with gr.Blocks(analytics_enabled=False):
+        return lay_out(catalog)
+
+
+def run(studio: Staged, layout: Layout) -> AsyncIterator[dict[Any, Any]]:
+    values = {component: component.value for component in layout.form.inputs()} | {layout.form.prompt: "cat"}
+    visitor: Any = SimpleNamespace(session_hash="abc")
+    nothing: Any = SimpleNamespace(target=None)
+    page: Any = studio
+    return Handlers(page, layout).run(values, visitor, nothing)
+
+
+def said(studio: Staged, layout: Layout) -> list[str]:
+    """Every status line, in order."""
+
+    async def listen() -> list[str]:
+        return [update[layout.status] async for update in run(studio, layout) if layout.status in update]
+
+    return asyncio.run(listen())
+
+
+def test_without_an_engine_nothing_is_submitted(catalog: Catalog, layout: Layout) -> None:
+    studio = Staged(catalog)
+    studio.problem = "/secret/path is damaged"  # type: ignore[assignment]
+    (line,) = said(studio, layout)
+    assert "cannot paint now" in line
+    assert "secret" not in line
+    assert not hasattr(studio, "kept")
+
+
+def test_a_job_that_waits_for_the_model_says_so_until_it_is_there(
+    catalog: Catalog, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "_LOOK_AGAIN", 0.01)
+    studio = Staged(catalog, Queued("j1", 2), 0.1, Started("j1"), Cancelled("j1"), status=JobStatus.CANCELLED)
+    studio.ready = False
+
+    async def listen() -> list[str]:
+        lines = []
+        async for update in run(studio, layout):
+            lines.append(update[layout.status])
+            studio.ready = views.LOADING in lines[-1] or studio.ready
+        return lines
+
+    lines = asyncio.run(listen())
+    assert [views.status(text) for text in (views.LOADING, "2 jobs before yours.")] == lines[1:3]
+    assert "Cancelled." in lines[-1]
+
+
+def test_an_engine_that_breaks_while_a_job_waits_is_not_called_loading(
+    catalog: Catalog, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "_LOOK_AGAIN", 0.01)
+    studio = Staged(catalog, Queued("j1", 0), 0.1, Cancelled("j1"), status=JobStatus.CANCELLED)
+    studio.ready = False
+
+    async def listen() -> list[str]:
+        lines = []
+        async for update in run(studio, layout):
+            lines.append(update[layout.status])
+            studio.problem = "no memory" if views.LOADING in lines[-1] else studio.problem  # type: ignore[assignment]
+        return lines
+
+    assert views.status(views.KEPT) in asyncio.run(listen())
+
+
+def test_a_failed_job_gives_its_reason(catalog: Catalog, layout: Layout) -> None:
+    studio = Staged(catalog, Started("j1"), Failed("j1", "x"), status=JobStatus.FAILED, error="the sampler <gave up>")
+    assert "This picture failed: the sampler &lt;gave up&gt;" in said(studio, layout)[-1]
+
+
+def test_an_unexpected_error_is_one_kind_sentence_and_a_line_in_the_log(
+    catalog: Catalog, layout: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        line = said(Staged(catalog, Started("j1"), raises=True), layout)[-1]
+    assert "not your fault" in line
+    assert "broken" not in line
+    assert "job j1" in caplog.text
+
+
+def test_a_refusal_is_shown_in_its_own_words(catalog: Catalog, layout: Layout) -> None:
+    studio = Staged(catalog)
+    studio.refusal = NotAllowed("prompt: not today")
+    assert said(studio, layout) == [views.status("prompt: not today", "problem")]
+
+
+def test_leaving_ends_the_watching(catalog: Catalog, layout: Layout) -> None:
+    studio = Staged(catalog, Started("j1"), 60.0, Stepped("j1", 1, 20))
+
+    async def leave() -> None:
+        updates = run(studio, layout)
+        while "Developing" not in (await anext(updates)).get(layout.status, ""):
+            pass
+        waiting = asyncio.ensure_future(anext(updates))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        await updates.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(leave())
+    assert studio.closed
+
+
+def test_the_service_is_looked_at_until_the_model_is_there(catalog: Catalog, layout: Layout) -> None:
+    studio = Staged(catalog)
+    page: Any = studio
+
+    def look() -> tuple[str, bool]:
+        update = asyncio.run(Handlers(page, layout).look())
+        return update[layout.notice], update[layout.timer].active
+
+    assert look() == ("", False)
+    studio.ready = False
+    assert look() == (views.notice(views.LOADING), True)
+    studio.problem = "no"  # type: ignore[assignment]
+    assert look() == (views.notice(views.BROKEN), True)
