@@ -20,7 +20,7 @@ _MESSAGE_LIMIT: Final = 400
 _SMALL: Final = 256
 """Pixels of a picture that is shown at twice its size."""
 EMPTY: Final = '<div class="ct-stage ct-empty"><p>Your picture develops here.</p></div>'
-WELCOME: Final = "Write a prompt and press Run, or try one of the examples."
+WELCOME: Final = "Write a prompt, then press Run or Enter."
 LOADING: Final = "The model is loading; your picture starts by itself."
 BROKEN: Final = (
     "This service cannot paint now: its model could not be loaded. Whoever runs it finds the reason in its log."
