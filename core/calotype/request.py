@@ -117,7 +117,8 @@ def _path(loc: tuple[int | str, ...]) -> list[str]:
 
 def _message(found: Any) -> str:  # noqa: PLR0911, PLR0912 - one flat table reads best
     context, value = found.get("ctx", {}), found.get("input")
-    shown = repr(value) if not isinstance(value, str) or len(value) <= 40 else f"{value[:40]!r}…"
+    shown = repr(value[:60]) if isinstance(value, str) else repr(value)
+    shown = shown if len(shown) <= 62 else f"{shown[:60]}…"
     match found["type"]:
         case "missing":
             return "is missing; it is required"

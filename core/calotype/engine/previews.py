@@ -40,11 +40,11 @@ class Projection:
 
 
 def montage(tiles: list[np.ndarray]) -> Preview:
-    """The previews of a job's pictures as one, in rows; places not begun yet are grey."""
+    """The previews of a job's pictures as one, in rows; places without a picture are white."""
     columns = int(np.ceil(np.sqrt(len(tiles))))
     height, width = tiles[0].shape[:2]
     rows = -(-len(tiles) // columns)
-    canvas = np.full((rows * height, columns * width, 3), 128, dtype=np.uint8)
+    canvas = np.full((rows * height, columns * width, 3), 255, dtype=np.uint8)
     for place, tile in enumerate(tiles):
         y, x = divmod(place, columns)
         canvas[y * height : (y + 1) * height, x * width : (x + 1) * width] = tile
