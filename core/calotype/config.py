@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from calotype.errors import Problem, SetupError
@@ -15,7 +15,7 @@ from calotype.request import problems
 class Settings(BaseSettings):
     """Every setting has a default with which a first ``calotype serve`` works."""
 
-    model_config = SettingsConfigDict(env_prefix="CALOTYPE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CALOTYPE_", frozen=True, extra="ignore", populate_by_name=True)
 
     home: Path = Field(default_factory=lambda: Path.home() / ".local" / "share" / "calotype")
     """Folder of everything that is kept: database, pictures, backups."""
@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     """Days after which finished jobs and their pictures are removed; 0 keeps everything."""
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
     """How long a stop waits for running jobs before it puts them back into the queue."""
+    discord_token: SecretStr | None = Field(default=None, validation_alias="DISCORD_TOKEN")
+    """The bot's token. Without one there is no bot."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 7860
 

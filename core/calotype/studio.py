@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -138,6 +139,23 @@ class Studio:
     async def deliveries(self, front_end: str) -> list[Delivery]:
         """What the outbox holds for a front end: results that are due to be delivered."""
         return await asyncio.to_thread(self._ledger.deliveries, front_end)
+
+    async def delivered(self, delivery: Delivery) -> None:
+        """A delivery arrived; it leaves the outbox."""
+        await asyncio.to_thread(self._ledger.delivered, delivery.id)
+
+    async def delivery_failed(self, delivery: Delivery, reason: str, retry_at: datetime | None) -> None:
+        """A delivery did not arrive; it is due again at ``retry_at`` (aware), or never (None)."""
+        await asyncio.to_thread(self._ledger.delivery_failed, delivery.id, reason, retry_at)
+
+    async def erase(self, job_id: str, person: Person) -> None:
+        """Remove a job and its pictures from the history; one that is not over is called off first.
+
+        The files go with the next retention chore, unless another job has the same picture. Raises
+        :class:`UnknownJob`.
+        """
+        await self.cancel(job_id, person)
+        await asyncio.to_thread(self._ledger.erase, job_id)
 
     def picture_path(self, sha256: str) -> Path:
         """The PNG file of a finished picture. Raises KeyError if there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,29 @@ def test_positions_are_told_as_they_change(tmp_path: Path) -> None:
             assert positions[0] >= 2
             assert positions == sorted(positions, reverse=True)
             assert len(set(positions)) > 1
+
+    run(scenario)
+
+
+def test_deliveries_and_erasing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            address = {"front_end": "test", "room": 7}
+            job = await studio.submit(short(), ANNA, reply_to=address)
+            await studio.wait(job.id)
+            (delivery,) = await studio.deliveries("test")
+            assert delivery.job.pictures
+            assert delivery.reply_to == address
+            await studio.delivery_failed(delivery, "no such room", datetime.now(UTC) + timedelta(hours=1))
+            assert await studio.deliveries("test") == []
+            await studio.delivered(delivery)
+            running = await studio.submit(short(steps=150), ANNA)
+            for each in (job, running):
+                with pytest.raises(UnknownJob):
+                    await studio.erase(each.id, BERT)
+                await studio.erase(each.id, ANNA)
+                with pytest.raises(UnknownJob):
+                    await studio.job(each.id, ANNA)
 
     run(scenario)
 

@@ -48,12 +48,12 @@ def _ends(connection: Connection, job_id: str, epoch: int, **result: Any) -> boo
 
 
 def cancel(connection: Connection, job_id: str) -> Job | None:
-    """Calls it off unless it has ended. The job as it now stands; None if it is unknown.
+    """Calls it off unless it has ended, and posts that. The job as it now stands; None if it is unknown.
 
-    What ran stays charged: the service was used. What was queued was never charged. Nothing is posted: whoever
-    cancels is there to see it.
+    What ran stays charged: the service was used. What was queued was never charged. It is posted as well: whoever
+    asked may be elsewhere than whoever calls it off.
     """
-    query = select(jobs.c.person, jobs.c.status).where(jobs.c.id == job_id).with_for_update()
+    query = select(jobs.c.person, jobs.c.status, jobs.c.reply_to).where(jobs.c.id == job_id).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
@@ -63,4 +63,5 @@ def cancel(connection: Connection, job_id: str) -> Job | None:
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(called_off))
         running = int(status is JobStatus.RUNNING)
         fair.leaves(connection, row.person, queued=1 - running, running=running)
+        outbox.post(connection, job_id, row.reply_to)
     return one_job(connection, job_id)

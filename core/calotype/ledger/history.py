@@ -63,6 +63,12 @@ def expire(connection: Connection, finished_before: datetime, limit: int) -> int
     return len(numbers)
 
 
+def erase(connection: Connection, job_id: str) -> bool:
+    """Deletes a job that has ended, with its pictures and outbox row. False if it is unknown or not over yet."""
+    over = (jobs.c.id == job_id) & jobs.c.status.in_(_FINAL)
+    return connection.execute(delete(jobs).where(over)).rowcount > 0
+
+
 def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(values)
     while some := list(islice(rest, _CHUNK)):

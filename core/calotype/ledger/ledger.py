@@ -128,6 +128,10 @@ class Ledger:
         """Deletes up to ``limit`` jobs that ended before (aware), with pictures and deliveries. How many it were."""
         return self._database.write(history.expire, finished_before, limit)
 
+    def erase(self, job_id: str) -> bool:
+        """Deletes a job that has ended, with pictures and delivery. False if it is unknown or not over yet."""
+        return self._database.write(history.erase, job_id)
+
     def unreferenced(self, sha256s: Iterable[str]) -> set[str]:
         """Which of these are no recorded picture."""
         return self._database.read(history.unreferenced, list(sha256s))

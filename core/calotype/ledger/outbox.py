@@ -20,7 +20,7 @@ from calotype.ledger.tables import jobs, outbox
 
 @dataclass(frozen=True)
 class Delivery:
-    """A result on its way: ``job`` is finished or failed, and ``job.reply_to`` says where it goes."""
+    """A result on its way: ``job`` is finished, failed or cancelled, and ``job.reply_to`` says where it goes."""
 
     id: int
     job: Job

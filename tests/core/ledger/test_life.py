@@ -170,6 +170,25 @@ def test_cancel(ledger: Ledger) -> None:
     assert rows(ledger, "SELECT queued, running FROM persons") == [(0, 0)]
 
 
+def test_cancelling_is_posted_once(ledger: Ledger) -> None:
+    job = ledger.submit(ANN, REQUEST, cost=1.0, reply_to={"front_end": "web"})
+    ledger.cancel(job.id)
+    ledger.cancel(job.id)
+    assert [(d.job.id, d.job.status) for d in ledger.deliveries("web")] == [(job.id, JobStatus.CANCELLED)]
+
+
+def test_erase_takes_everything_of_a_job_that_is_over(ledger: Ledger) -> None:
+    job = claimed(ledger, reply_to={"front_end": "web"})
+    assert not ledger.erase(job.id), "it still runs"
+    assert ledger.finish(job.id, job.epoch, [PICTURE], {})
+    assert ledger.unreferenced([PICTURE.sha256]) == set()
+    assert ledger.erase(job.id)
+    assert not ledger.erase(job.id)
+    assert ledger.job(job.id) is None
+    assert ledger.deliveries("web") == []
+    assert ledger.unreferenced([PICTURE.sha256]) == {PICTURE.sha256}
+
+
 def test_recover_tries_again_and_then_gives_up(url: str) -> None:
     ledger = Ledger(url)
     killer = ledger.submit(ANN, REQUEST, cost=1.0, reply_to={"front_end": "web"})

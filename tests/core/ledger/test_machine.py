@@ -121,6 +121,7 @@ class Life(RuleBasedStateMachine):
         job = self.jobs[job_id]
         if not job.status.final:
             job.status = JobStatus.CANCELLED
+            self.undelivered[job_id] += job.reply
         now = self.ledger.cancel(job_id)
         assert now is not None
         assert now.status is job.status
