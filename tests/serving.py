@@ -45,8 +45,18 @@ def start(*words: str | Path, home: Path, cwd: Path, log: Path | None = None, **
     """Begin one command; its stderr goes to ``log``."""
     with (log or Path(os.devnull)).open("wb") as stderr:
         return subprocess.Popen(
-            command(*words), env=environment(home, **more), cwd=cwd, stdout=subprocess.PIPE, stderr=stderr
+            command(*words),
+            env=environment(home, **more),
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - it is one system call
         )
+
+
+def _hear_interrupts() -> None:
+    """A shell that runs the tests in the background ignores SIGINT, and its children would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

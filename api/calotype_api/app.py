@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -12,7 +12,8 @@ from calotype import __version__
 from calotype.config import Settings
 from calotype.studio import Studio
 from calotype_api import errors
-from calotype_api.door import Door, refuse_cross_site
+from calotype_api.door import Door
+from calotype_api.origin import Origin
 from calotype_api.routes import catalog, health, images, jobs, models
 from calotype_api.stopping import Stopping
 
@@ -24,9 +25,10 @@ def create_app(studio: Studio, settings: Settings, operator_token: str) -> FastA
     app = FastAPI(title="Calotype", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     door = app.state.door = Door(studio, settings, operator_token)
     for module in (health, images, jobs, models, catalog):
-        app.include_router(module.router, dependencies=[Depends(refuse_cross_site)])
+        app.include_router(module.router)
     app.add_api_route("/v1/{path:path}", _no_such_path, methods=_METHODS)  # else a page mounted at / would answer
     errors.install(app)
+    app.add_middleware(Origin, settings=settings)
     app.add_middleware(Stopping, stopping=door.stopping)  # last, so outermost
     return app
 

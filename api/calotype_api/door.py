@@ -29,13 +29,6 @@ class TooLarge(CalotypeError):
         super().__init__(f"body: is larger than {BODY_LIMIT} bytes; send less")
 
 
-class CrossSite(CalotypeError):
-    """A web page of somebody else's made a browser send this."""
-
-    def __init__(self) -> None:
-        super().__init__("origin: a page of another site may not use this service through its visitor's browser")
-
-
 @dataclass
 class Door:
     """The application's state."""
@@ -77,12 +70,6 @@ def person_of(request: Request) -> Person:
     if kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), expected.encode()):
         return OPERATOR
     return Person(key=f"api:{request.client.host if request.client else 'local'}")
-
-
-def refuse_cross_site(request: Request) -> None:
-    """Raise :class:`CrossSite` for what a foreign page makes a visitor's browser send. Others do not say where from."""
-    if request.method not in ("GET", "HEAD") and request.headers.get("sec-fetch-site") == "cross-site":
-        raise CrossSite
 
 
 async def object_of(request: Request) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from calotype.errors import (
     SetupError,
     UnknownJob,
 )
-from calotype_api.door import CrossSite, Json, TooLarge
+from calotype_api.door import Json, TooLarge
 
 DO_NOT_RETRY: Final = {"x-should-retry": "false"}
 """OpenAI's clients repeat whatever failed with 5xx, twice, unless told not to: each would be a new job."""
@@ -32,7 +32,6 @@ _ANSWERS: Final[Mapping[type[CalotypeError], tuple[int, str]]] = {
     BadRequest: (400, "bad_request"),
     ModelError: (400, "bad_request"),
     NotAllowed: (403, "not_allowed"),
-    CrossSite: (403, "not_allowed"),
     UnknownJob: (404, "not_found"),
     TooLarge: (413, "too_large"),
     DatabaseError: (503, "unavailable"),

@@ -29,18 +29,19 @@ class Stopping:
 
         async def heard() -> Message:
             nonlocal pending
-            pending = pending or asyncio.ensure_future(receive())
-            if not pending.done():
+            mine = pending = pending or asyncio.ensure_future(receive())
+            if not mine.done():
                 stopped = asyncio.ensure_future(self._stopping.wait())
                 try:
-                    both: set[asyncio.Future[Any]] = {pending, stopped}
+                    both: set[asyncio.Future[Any]] = {mine, stopped}
                     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     stopped.cancel()
-            if not pending.done():
+            if not mine.done():
                 return {"type": "http.disconnect"}
-            message, pending = pending.result(), None
-            return message
+            if pending is mine:  # two may listen at once, as Gradio's streams do: both hear the same message
+                pending = None
+            return mine.result()
 
         async def sent(message: Message) -> None:
             nonlocal begun, complete

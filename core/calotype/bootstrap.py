@@ -12,6 +12,7 @@ from calotype.catalog import Catalog
 from calotype.checkpoint import EMBEDDED, inspect
 from calotype.config import Settings
 from calotype.engine.assignment import Host, HostListener
+from calotype.errors import CalotypeError
 from calotype.home import Home
 from calotype.moderation import PromptReview
 from calotype.plugins.registry import Registry
@@ -24,15 +25,24 @@ def catalog_for(settings: Settings) -> Catalog:
     """What can be asked for under these settings. No torch. Raises :class:`SetupError` or :class:`ModelError`."""
     registry = Registry.discover(settings.plugins)
     models = [inspect(settings.model)] if settings.model is not None else []
-    return Catalog(registry, [*models, inspect(EMBEDDED)])
+    catalog = Catalog(registry, [*models, inspect(EMBEDDED)])
+    for folder in Home(settings.home).remembered_models():
+        try:
+            catalog.add_model(inspect(folder))
+        except CalotypeError as error:  # it was fine once; the service goes on without it
+            log.warning("a model that was offered before is left out: %s", error)
+    return catalog
 
 
 @asynccontextmanager
-async def open_service(settings: Settings, home: Home, catalog: Catalog) -> AsyncIterator[Studio]:
+async def open_service(
+    settings: Settings, home: Home, catalog: Catalog, *, only_own: bool = False
+) -> AsyncIterator[Studio]:
     """The running service on a home that this process owns (:meth:`Home.acquire`).
 
     The engine loads in the background; jobs are accepted at once and wait for it. On exit running jobs get
-    ``settings.drain_seconds`` to end, then go back into the queue. The home stays acquired.
+    ``settings.drain_seconds`` to end, then go back into the queue. The home stays acquired. With ``only_own`` no jobs
+    are run but those that this studio submits: the others wait for a server, which may have other models and plugins.
     """
     from calotype.chores import Chores
     from calotype.dispatch import Dispatcher
@@ -46,23 +56,38 @@ async def open_service(settings: Settings, home: Home, catalog: Catalog) -> Asyn
     ledger, store, bus = Ledger(home.database_url), ImageStore(home.images), Bus()
     requeued, dead = await asyncio.to_thread(ledger.recover)
     if requeued or dead:
-        log.info("after an unclean end: %d jobs back in the queue, %d given up", len(requeued), len(dead))
+        log.info("after an unclean end: back in the queue: %d, given up: %d", len(requeued), len(dead))
 
     def make_host(listener: HostListener) -> Host:
         from calotype.engine.host import InProcessHost  # torch is imported here and nowhere earlier
 
         host = InProcessHost(listener, device=settings.device, threads=threads, slots=settings.slots)
-        host.preload(catalog.models[catalog.default_model])
+        try:
+            host.preload(catalog.models[catalog.default_model])
+        except BaseException:
+            host.close()
+            raise
         return host
 
-    dispatcher = Dispatcher(ledger, store, catalog, bus, make_host, slots=settings.slots, residents=settings.residents)
+    dispatcher = Dispatcher(
+        ledger,
+        store,
+        catalog,
+        bus,
+        make_host,
+        slots=settings.slots,
+        residents=settings.residents,
+        only_own=only_own,
+    )
     chores = Chores(ledger, store, retention_days=settings.retention_days)
     chores.start()
     dispatching = asyncio.create_task(dispatcher.run(), name="dispatcher")
     try:
-        yield Studio(ledger, store, catalog, bus, dispatcher, review)
+        yield Studio(ledger, store, catalog, bus, dispatcher, review, remember=home.remember_model)
     finally:
-        await dispatcher.stop(settings.drain_seconds)
-        await dispatching
-        chores.stop()
-        ledger.close()
+        try:
+            await dispatcher.stop(settings.drain_seconds)
+            await dispatching
+        finally:
+            chores.stop()
+            ledger.close()

@@ -43,6 +43,11 @@ class Catalog:
             if name not in known:
                 raise SetupError(f"model: {model.folder / 'calotype.json'}: {kind} {name!r} is not installed")
         self.models[model.name] = model
+        try:
+            self.size_choices(model)  # its own defaults must be something that can be asked for
+        except BadRequest as error:
+            del self.models[model.name]
+            raise SetupError(f"model: {model.folder / 'calotype.json'}: {error}") from None
 
     def model(self, request: Request) -> ModelInfo:
         """The model of a resolved request."""

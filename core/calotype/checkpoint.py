@@ -10,20 +10,24 @@ import json
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from calotype.errors import BadRequest, ModelError
-from calotype.request import problems
+from calotype.request import GUIDANCE_LIMIT, SIDE_LIMIT, STEPS_LIMIT, problems
 
 EMBEDDED: Final = Path(__file__).parent / "embedded"
 """The small model that ships with Calotype."""
 
 _FAMILIES: Final = {"StableDiffusionPipeline": "sd1"}
+_PREDICTIONS: Final = ("epsilon", "v_prediction", "sample")
 _PARTS: Final = ("unet", "vae", "text_encoder")
 SD15_PARAMETERS: Final = 859_520_964
 """Parameters of Stable Diffusion 1.5's U-Net: the unit of a model's cost."""
+
+
+_Side = Annotated[int, Field(ge=8, le=SIDE_LIMIT, multiple_of=8)]
 
 
 class Defaults(BaseModel):
@@ -31,11 +35,11 @@ class Defaults(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = 20
+    steps: int = Field(default=20, ge=1, le=STEPS_LIMIT)
     sampler: str = "dpmpp_2m"
     schedule: str = "karras"
-    guidance: float = 7.0
-    guidance_rescale: float = 0.0
+    guidance: float = Field(default=7.0, ge=1, le=GUIDANCE_LIMIT)
+    guidance_rescale: float = Field(default=0.0, ge=0, le=1)
 
 
 class _Card(BaseModel):
@@ -46,7 +50,7 @@ class _Card(BaseModel):
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")
     title: str | None = None
     defaults: Defaults = Defaults()
-    sizes: tuple[tuple[int, int], ...] = ()
+    sizes: tuple[tuple[_Side, _Side], ...] = ()
     postprocess: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
 
@@ -111,6 +115,9 @@ def inspect(folder: Path, name: str | None = None) -> ModelInfo:
     if not (folder / "tokenizer").is_dir():
         raise ModelError(f"model: {folder} has no folder 'tokenizer'; it is not a complete diffusers folder")
     card = _card(folder)
+    prediction = str(schedule.get("prediction_type", "epsilon"))
+    if prediction not in _PREDICTIONS:
+        raise ModelError(f"model: {folder} predicts {prediction!r}; supported are {', '.join(_PREDICTIONS)}")
     try:
         if unet["in_channels"] != unet["out_channels"]:
             raise ModelError(
@@ -123,7 +130,7 @@ def inspect(folder: Path, name: str | None = None) -> ModelInfo:
             title=card.title or name or folder.resolve().name,
             folder=folder.resolve(),
             family=family,
-            prediction=str(schedule.get("prediction_type", "epsilon")),
+            prediction=prediction,
             latent_channels=int(unet["in_channels"]),
             vae_scale=scale,
             tokens=int(text["max_position_embeddings"]),

@@ -25,6 +25,7 @@ from calotype.config import Settings
 from calotype.errors import BadRequest, CalotypeError
 from calotype.events import Cancelled, Event, Failed
 from calotype.home import Home
+from calotype.moderation import PromptReview
 from calotype.request import SEED_LIMIT, Request
 
 if TYPE_CHECKING:
@@ -85,12 +86,13 @@ def check(wish: Wish) -> Order:
         request = request.model_copy(update={"seed": secrets.randbelow(SEED_LIMIT + 1)})
     order = Order(wish, settings, Home(settings.home), catalog, request, target)
     try:
-        return replace(order, request=catalog.resolve(request))
+        resolved = catalog.resolve(request)
+        PromptReview.load(order.home.folder / "blocked_words.txt").check(resolved)
     except BadRequest as error:
-        asked_of_server = request.model is not None and request.model not in catalog.models
-        if asked_of_server and order.home.server() is not None:
+        if order.home.server() is not None:  # it may have other models and plugins: let it judge
             return replace(order, doubt=error)
         raise
+    return replace(order, request=resolved)
 
 
 def options(sets: Sequence[str]) -> dict[str, dict[str, Any] | bool]:

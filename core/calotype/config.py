@@ -15,7 +15,9 @@ from calotype.request import problems
 class Settings(BaseSettings):
     """Every setting has a default with which a first ``calotype serve`` works."""
 
-    model_config = SettingsConfigDict(env_prefix="CALOTYPE_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CALOTYPE_", frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
 
     home: Path = Field(default_factory=lambda: Path.home() / ".local" / "share" / "calotype")
     """Folder of everything that is kept: database, pictures, backups."""
@@ -31,6 +33,8 @@ class Settings(BaseSettings):
     """Pictures that share one model call."""
     residents: Annotated[int, Field(ge=1, le=256)] = 32
     """Jobs an engine may hold at once; a resident that waits costs only its latents."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names, separated by commas, under which a reverse proxy on this machine reaches the service."""
     retention_days: Annotated[int, Field(ge=0, le=36500)] = 0
     """Days after which finished jobs and their pictures are removed; 0 keeps everything."""
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
@@ -40,7 +44,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 7860
 
-    @field_validator("plugins", mode="before")
+    @field_validator("plugins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

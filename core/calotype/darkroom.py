@@ -149,7 +149,7 @@ async def open_darkroom(
             raise doubt
         from calotype.bootstrap import open_service  # here, for the server's sake: it spares us the database
 
-        async with open_service(settings, home, catalog) as studio:
+        async with open_service(settings, home, catalog, only_own=True) as studio:
             yield Own(studio)
     finally:
         home.release()

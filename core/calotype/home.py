@@ -50,7 +50,7 @@ class Home:
     def acquire(self) -> bool:
         """Make the folder, check that it can be written, and own it. False if another process owns it."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = self.folder / f".write-{os.getpid()}-{secrets.token_hex(4)}"
             probe.touch()
             probe.unlink()
@@ -90,11 +90,26 @@ class Home:
         except (OSError, ValueError, KeyError):
             return None
 
+    def remembered_models(self) -> list[Path]:
+        """Model folders that were offered to a running service and are still there."""
+        try:
+            found = json.loads((self.folder / "models.json").read_text("utf-8"))
+            return [Path(each) for each in found if Path(each).is_dir()]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def remember_model(self, folder: Path) -> None:
+        """Write an offered folder down: jobs that wait for its model must find it after a restart."""
+        folders = dict.fromkeys([*map(str, self.remembered_models()), str(folder)])
+        temporary = self.folder / "models.json.tmp"
+        temporary.write_text(json.dumps(list(folders)) + "\n", "utf-8")
+        temporary.replace(self.folder / "models.json")
+
     def threads(self, wanted: int | None) -> int:
         """CPU threads of a model call: ``wanted``, else what is written down, else a choice that is written down.
 
-        Another number of threads gives other bits, so it must not change by itself. One core is left to the
-        front ends, and more than eight threads rarely pay for one call.
+        Another number of threads may give other bits, so it must not change by itself. One core is left to the
+        front ends. From three threads on, fewer row counts agree bit for bit, so pictures share fewer calls.
         """
         if wanted is not None:
             return wanted
@@ -102,7 +117,7 @@ class Home:
         try:
             return int(json.loads(path.read_text("utf-8"))["threads"])
         except FileNotFoundError:
-            chosen = min(8, max(1, _cores() - 1))
+            chosen = min(2, max(1, _cores() - 1))
             path.write_text(json.dumps({"threads": chosen}) + "\n", "utf-8")
             return chosen
         except (OSError, ValueError, KeyError, TypeError):

@@ -15,15 +15,17 @@ class PromptReview:
     """Refuses prompts that hold a blocked word or phrase, whatever its case, accents or spacing."""
 
     def __init__(self, blocked: Iterable[str] = ()) -> None:
-        words = [re.escape(_plain(word)).replace(r"\ ", r"\W+") for word in blocked if _plain(word)]
-        self._pattern = re.compile(rf"\b(?:{'|'.join(words)})\b") if words else None
+        phrases = [_plain(entry).split() for entry in blocked]
+        words = [r"[\W_]+".join(map(re.escape, phrase)) for phrase in phrases if phrase]
+        # a letter or digit beside it makes it another word; \b would never match beside 'c++' or a picture sign
+        self._pattern = re.compile(rf"(?<![^\W_])(?:{'|'.join(words)})(?![^\W_])") if words else None
 
     @classmethod
     def load(cls, path: Path) -> PromptReview:
         """From a text file, one word or phrase a line, ``#`` begins a comment. No file blocks nothing."""
         try:
             lines = path.read_text("utf-8").splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return cls()
         except (OSError, ValueError) as error:
             # a list that cannot be read must not silently block nothing

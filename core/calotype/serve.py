@@ -60,14 +60,18 @@ def _own(home: Home, settings: Settings) -> None:
 async def _serve(settings: Settings, home: Home, catalog: Catalog) -> int:
     console = Console(stderr=True, highlight=False)
     stop = asyncio.Event()
-    _stop_on_signals(stop, console)
-    front_ends = _present(settings, console)
+    _stop_on_signals(stop, console, settings.drain_seconds)
+    front_ends, absences = _present(settings)
     async with open_service(settings, home, catalog) as studio:
         hosting = Hosting(studio, settings, home, front_ends)
+        for line in absences:
+            console.print(line, markup=False, soft_wrap=True)
         tasks = [asyncio.create_task(each.run(hosting), name=each.name) for each in front_ends]
         news = asyncio.create_task(_tell(hosting, console))
         try:
-            return await _until(stop, tasks)
+            code = await _until(stop, tasks)
+            await studio.drain(settings.drain_seconds)  # whoever waits for a running job still gets it
+            return code
         finally:
             news.cancel()
             for task in tasks:
@@ -75,7 +79,7 @@ async def _serve(settings: Settings, home: Home, catalog: Catalog) -> int:
             await asyncio.gather(news, *tasks, return_exceptions=True)
 
 
-def _stop_on_signals(stop: asyncio.Event, console: Console) -> None:
+def _stop_on_signals(stop: asyncio.Event, console: Console, drain: float) -> None:
     """The first signal stops in order, a second one at once, even if the loop hangs."""
     loop = asyncio.get_running_loop()
 
@@ -84,24 +88,25 @@ def _stop_on_signals(stop: asyncio.Event, console: Console) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
-        console.print("stopping; once more to stop at once")
+        console.print(f"stopping; running jobs get {drain:.0f} s to end; once more to stop at once")
 
     with contextlib.suppress(NotImplementedError):  # Windows: there Ctrl-C cancels what asyncio.run runs
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, first)
 
 
-def _present(settings: Settings, console: Console) -> list[FrontEnd]:
-    present = []
+def _present(settings: Settings) -> tuple[list[FrontEnd], list[str]]:
+    """Front ends that take part, and a line for each that does not. Raises :class:`SetupError` if none does."""
+    present, absences = [], []
     for each in frontend.discover():
         reason = each.absent(settings)
         if reason is None:
             present.append(each)
         else:
-            console.print(f"{each.name}: {reason}", markup=False)
+            absences.append(f"{each.name}: {reason}")
     if not present:
-        raise SetupError("front ends: none can run, so nobody could reach the service; see the lines above")
-    return present
+        raise SetupError(f"front ends: none can run, so nobody could reach the service: {'; '.join(absences)}")
+    return present, absences
 
 
 async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> int:

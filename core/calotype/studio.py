@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,11 +27,19 @@ class Work(Protocol):
     """What the studio needs of the dispatcher."""
 
     def wake(self) -> None:
-        """There may be something to claim, or positions have changed."""
+        """Positions may have changed."""
+        ...
+
+    def submitted(self, job_id: str) -> None:
+        """There is a job to claim."""
         ...
 
     def cancel(self, job_id: str) -> None:
         """Take a running job off its engine."""
+        ...
+
+    async def stop(self, drain: float) -> None:
+        """Begin no new job, wait so many seconds for those that run, put the rest back."""
         ...
 
     @property
@@ -49,7 +57,15 @@ class Studio:
     """The service, as front ends see it. Coroutines of one event loop; the ledger works in threads."""
 
     def __init__(
-        self, ledger: Ledger, store: ImageStore, catalog: Catalog, bus: Bus, work: Work, review: PromptReview
+        self,
+        ledger: Ledger,
+        store: ImageStore,
+        catalog: Catalog,
+        bus: Bus,
+        work: Work,
+        review: PromptReview,
+        *,
+        remember: Callable[[Path], None] = lambda folder: None,
     ) -> None:
         self.catalog = catalog
         self._ledger = ledger
@@ -57,6 +73,7 @@ class Studio:
         self._bus = bus
         self._work = work
         self._review = review
+        self._remember = remember
 
     @property
     def ready(self) -> bool:
@@ -80,7 +97,7 @@ class Studio:
         self._review.check(resolved)
         cost = self.catalog.cost(resolved)
         job = await asyncio.to_thread(self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to)
-        self._work.wake()
+        self._work.submitted(job.id)
         return job
 
     async def watch(self, job_id: str, person: Person | None = None) -> AsyncGenerator[Event, None]:
@@ -161,12 +178,17 @@ class Studio:
         """The PNG file of a finished picture. Raises KeyError if there is none."""
         return self._store.path(sha256)
 
+    async def drain(self, seconds: float) -> None:
+        """No new job is begun; returns when those that run have ended, or after so many seconds."""
+        await self._work.stop(seconds)
+
     async def add_model(self, folder: Path, person: Person) -> ModelInfo:
-        """Offer a model folder for as long as this process lives. Operators only."""
+        """Offer a model folder, also after a restart. Operators only."""
         if not person.operator:
             raise NotAllowed("model: only the operator may add a model folder")
         model = await asyncio.to_thread(inspect, folder)
         self.catalog.add_model(model)
+        await asyncio.to_thread(self._remember, model.folder)
         return model
 
     async def _standing(self, job: Job) -> Event:

@@ -36,7 +36,7 @@ def _app(catalog: Catalog, **studio: Any) -> FastAPI:
 
 def _ask(app: FastAPI, use: Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]) -> httpx.Response:
     async def asked() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             return await use(client)
 
     return asyncio.run(asked())

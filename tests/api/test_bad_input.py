@@ -143,10 +143,25 @@ def test_no_documentation_pages(api: httpx.Client) -> None:
         assert api.get(path).status_code == 404
 
 
-def test_a_foreign_page_cannot_use_a_visitors_browser(api: httpx.Client) -> None:
-    headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://elsewhere.example", "Content-Type": "text/plain"}
-    _checked(api.post("/v1/jobs", json=GOOD, headers=headers), 403, "not_allowed")
-    assert api.post("/v1/jobs", json=GOOD, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 201
+@pytest.mark.parametrize(
+    ("headers", "word"),
+    [
+        ({"Origin": "https://elsewhere.example", "Content-Type": "text/plain"}, "origin"),
+        ({"Origin": "null"}, "origin"),
+        ({"Sec-Fetch-Site": "cross-site"}, "origin"),
+        ({"Host": "elsewhere.example"}, "host"),
+    ],
+)
+def test_a_foreign_page_cannot_use_a_visitors_browser(api: httpx.Client, headers: dict[str, str], word: str) -> None:
+    answer = api.post("/v1/jobs", json=GOOD, headers=headers)
+    _checked(answer, 403, "not_allowed")
+    assert answer.json()["error"]["message"].startswith(word)
+
+
+def test_a_page_of_this_site_may(api: httpx.Client) -> None:
+    own = str(api.base_url).rstrip("/")
+    assert api.post("/v1/jobs", json=GOOD, headers={"Origin": own, "Sec-Fetch-Site": "same-origin"}).status_code == 201
+    assert api.get("/v1/jobs", headers={"Host": "elsewhere.example"}).status_code == 403, "a rebound name reads nothing"
 
 
 def test_garbage_instead_of_http(server: Served, api: httpx.Client) -> None:

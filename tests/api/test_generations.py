@@ -130,7 +130,7 @@ def test_a_client_that_leaves_takes_its_job_along(server: Served, api: httpx.Cli
     body = json.dumps({"prompt": "the one who left", "steps": 150, "n": 8}).encode()
     host, port = httpx.URL(server.url).host, httpx.URL(server.url).port
     with socket.create_connection((host, port)) as raw:
-        head = f"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         raw.sendall(head.encode() + body)
         running = until(lambda: _mine(api, "running"), "the job to run")
     until(lambda: _mine(api, "cancelled") == running, "the job to be cancelled")

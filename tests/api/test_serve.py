@@ -135,7 +135,10 @@ class Absent(FrontEnd):
 
 @pytest.fixture
 def hosted(monkeypatch: pytest.MonkeyPatch) -> Any:
-    studio = SimpleNamespace(ready=True, problem=None, catalog=SimpleNamespace(default_model="m"))
+    async def drain(seconds: float) -> None:
+        """Nothing runs here."""
+
+    studio = SimpleNamespace(ready=True, problem=None, catalog=SimpleNamespace(default_model="m"), drain=drain)
 
     @asynccontextmanager
     async def opened(*_: object) -> AsyncIterator[Any]:

@@ -63,6 +63,9 @@ def _pickle(folder: Path) -> None:
         (lambda f: shutil.rmtree(f / "tokenizer"), "has no folder 'tokenizer'"),
         (lambda f: edit_json(f / "unet" / "config.json", in_channels=9), "inpainting models are not supported"),
         (lambda f: edit_json(f / "unet" / "config.json", sample_size=None), "without what is needed"),
+        (lambda f: edit_json(f / "scheduler" / "scheduler_config.json", prediction_type="flow"), "predicts 'flow'"),
+        (lambda f: (f / "calotype.json").write_text('{"defaults": {"steps": 0}}'), "defaults.steps: 0 is too small"),
+        (lambda f: (f / "calotype.json").write_text('{"sizes": [[60, 64]]}'), "sizes"),
         (lambda f: (f / "calotype.json").write_text('{"colour": 1}'), "colour: is not a field"),
     ],
 )

@@ -11,14 +11,16 @@ from calotype.moderation import PromptReview
 from calotype.request import Request
 
 
-@pytest.mark.parametrize("prompt", ["a Gore scene", "GÖRE", "go\u200bre", "very   bad\nthing here"])
+@pytest.mark.parametrize(
+    "prompt", ["a Gore scene", "GÖRE", "go\u200bre", "very   bad\nthing here", "gore_gore", "write c++ code", "a 🍆!"]
+)
 def test_blocked(prompt: str) -> None:
     with pytest.raises(BadRequest, match="prompt: holds a word") as caught:
-        PromptReview(["gore", "bad thing"]).check(Request(prompt=prompt))
+        PromptReview(["gore", "bad thing", "c++", "🍆"]).check(Request(prompt=prompt))
     assert "gore" not in str(caught.value).lower()
 
 
-@pytest.mark.parametrize("prompt", ["a category", "gorem ipsum", "bad", "thing bad"])
+@pytest.mark.parametrize("prompt", ["a category", "gorem ipsum", "bad", "thing bad", "cats"])
 def test_not_blocked(prompt: str) -> None:
     PromptReview(["gore", "cat", "bad thing"]).check(Request(prompt=prompt))
     PromptReview().check(Request(prompt="gore"))

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 import calotype
+from calotype.plugins.testing import assert_all, check_postprocessor, check_sampler, check_schedule
 
 BUNDLED = sorted(
     (entry for entry in entry_points(group="calotype.plugins") if entry.module.startswith("calotype_plugins.")),
@@ -40,12 +41,15 @@ def test_offers_the_one_thing_it_is_named_after(module: ModuleType) -> None:
 
 
 @each_plugin
-def test_every_parameter_is_described_and_has_a_default(module: ModuleType) -> None:
+def test_keeps_the_contract(module: ModuleType) -> None:
+    """As ``calotype plugins check`` asks of everybody's."""
     (thing,) = offered(module)
-    assert issubclass(thing.Params, calotype.Params)
-    for name, field in thing.Params.model_fields.items():
-        assert field.description, name
-        assert not field.is_required(), name
+    if isinstance(thing, calotype.Sampler):
+        assert_all(check_sampler(thing))
+    elif isinstance(thing, calotype.Schedule):
+        assert_all(check_schedule(thing))
+    else:
+        assert_all(check_postprocessor(thing))
 
 
 @each_plugin

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import calotype
+from calotype.plugins.testing import picture
 from calotype_plugins.postprocess import srvggnet, upscale
 from calotype_plugins.postprocess.film_grain import FULL_STRENGTH, FilmGrain, FilmGrainParams
 from calotype_plugins.postprocess.upscale import Upscale, UpscaleParams
@@ -20,14 +21,6 @@ UPSCALE = Upscale()
 
 def info(seed: int = 7) -> calotype.PictureInfo:
     return calotype.PictureInfo(seed=seed, prompt="a lighthouse")
-
-
-def picture(width: int, height: int) -> Image.Image:
-    """Gradients, edges and texture."""
-    y, x = np.mgrid[:height, :width]
-    rough = np.random.default_rng(0).integers(0, 40, (height, width))
-    channels = [x * 3 % 216 + rough, y * 5 % 216 + rough, np.where((x // 9 + y // 7) % 2, 200, 30) + rough]
-    return Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))
 
 
 def pixels(image: Image.Image) -> np.ndarray:

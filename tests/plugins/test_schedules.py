@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -13,51 +12,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import calotype
+from calotype.plugins.testing import stable_diffusion_levels
 from calotype_plugins.schedules.karras import Karras, KarrasParams
 from calotype_plugins.schedules.normal import Normal
 
 SD = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-@dataclass(frozen=True)
-class Levels:
-    """calotype.NoiseLevels over a table of sigmas."""
-
-    table: np.ndarray
-
-    @property
-    def steps(self) -> int:
-        return len(self.table)
-
-    @property
-    def sigma_min(self) -> float:
-        return float(self.table[0])
-
-    @property
-    def sigma_max(self) -> float:
-        return float(self.table[-1])
-
-    def sigma(self, t: float) -> float:
-        return float(np.exp(np.interp(t, np.arange(self.steps), np.log(self.table))))
-
-    def t(self, sigma: float) -> float:
-        return float(np.interp(np.log(sigma), np.log(self.table), np.arange(self.steps)))
-
-
-def trained(*, zero_terminal_snr: bool = False) -> Levels:
-    """Stable Diffusion's levels; or rescaled to zero terminal SNR, up to the last usable one."""
-    roots = np.sqrt(np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2))
-    if zero_terminal_snr:
-        roots = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
-        roots = roots[roots > 0.01]  # the last step has no finite level, those before it say next to nothing
-    return Levels(np.sqrt(1 / roots**2 - 1))
-
-
-STABLE_DIFFUSION, ZERO_TERMINAL_SNR = trained(), trained(zero_terminal_snr=True)
+STABLE_DIFFUSION, ZERO_TERMINAL_SNR = stable_diffusion_levels(), stable_diffusion_levels(zero_terminal_snr=True)
 KARRAS, NORMAL = Karras(), Normal()
 
 
-def test_the_fakes_are_what_they_say() -> None:
+def test_the_levels_are_what_they_say() -> None:
     assert STABLE_DIFFUSION.sigma_min == pytest.approx(0.0292, abs=1e-4)
     assert STABLE_DIFFUSION.sigma_max == pytest.approx(14.6146, abs=1e-4)
     assert 60 < ZERO_TERMINAL_SNR.sigma_max < 100
@@ -70,7 +36,7 @@ def test_the_fakes_are_what_they_say() -> None:
     rho=st.floats(1, 20),
 )
 def test_falls_strictly_from_sigma_max_to_zero(
-    schedule: calotype.Schedule, levels: Levels, steps: int, rho: float
+    schedule: calotype.Schedule, levels: calotype.NoiseLevels, steps: int, rho: float
 ) -> None:
     params = KarrasParams(rho=rho) if schedule is KARRAS else schedule.Params()
     sigmas = schedule.sigmas(steps, levels, params)

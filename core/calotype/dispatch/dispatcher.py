@@ -7,14 +7,16 @@ import logging
 import platform
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from calotype.bus import Bus
 from calotype.catalog import Catalog
 from calotype.engine.assignment import Assignment, Host, HostListener, Rendered
+from calotype.errors import CalotypeError, SetupError
 from calotype.events import Failed, Finished, Preview, Queued, Started, Stepped
 from calotype.images.store import ImageStore
 from calotype.job import Job, Picture
@@ -22,10 +24,13 @@ from calotype.ledger import Ledger
 
 _POSITIONS_EVERY: Final = 0.2
 """Seconds between looks at the queue positions of watched jobs, at least."""
+_AGAIN: Final = 2.0
+"""Seconds after which a database or disk that refused is asked again."""
 _NET: Final = 5.0
 """Seconds after which the queue is looked at without being woken: a net, not the way it works."""
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 MakeHost = Callable[[HostListener], Host]
 
 
@@ -42,6 +47,7 @@ class Dispatcher:
         *,
         slots: int,
         residents: int,
+        only_own: bool = False,
     ) -> None:
         self._ledger, self._store, self._catalog, self._bus = ledger, store, catalog, bus
         self._make_host = make_host
@@ -52,6 +58,11 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._host: Host | None = None
         self._draining = False
+        self._only_own = only_own
+        self._own: deque[str] = deque()
+        self._called_off: set[str] = set()
+        self._changed = True
+        self._stopping = threading.Event()
         self._versions = {name: version(name) for name in ("calotype", "torch", "diffusers", "transformers")}
         self.problem: str | None = None
         """Why there is no engine, in one line."""
@@ -62,26 +73,34 @@ class Dispatcher:
         return self._host is not None
 
     def wake(self) -> None:
-        """Look at the queue now; from any thread."""
+        """The queue has changed: look at it now; from any thread."""
+        self._changed = True
         try:
             self._loop.call_soon_threadsafe(self._wake.set)
         except RuntimeError:  # the loop has ended: whatever is queued waits for the next start
             log.debug("woken after the end")
 
+    def submitted(self, job_id: str) -> None:
+        """A job was written down. From the event loop."""
+        self._own.append(job_id)
+        self.wake()
+
     def cancel(self, job_id: str) -> None:
-        """Take a job off the host, if it is there."""
+        """Take a job off the host, if it is there. From the event loop."""
+        self._called_off.add(job_id)
         with self._lock:
             self._residents.pop(job_id, None)
         if self._host is not None:
             self._host.cancel(job_id)
 
     async def run(self) -> None:
-        """Start the host, then claim for ever. Cancel it to end; then :meth:`stop`."""
+        """Start the host, then claim until :meth:`stop`."""
         try:
             self._host = await asyncio.to_thread(self._make_host, _Listener(self))
         except Exception as error:
             self.problem = str(error).splitlines()[0] if str(error) else type(error).__name__
-            log.exception("the engine could not be started: %s", self.problem)
+            # our own errors say it all in one line; anything else wants its traceback
+            log.exception("the engine could not be started: %s", self.problem, exc_info=not _is_ours(error))
             return
         if self._draining:  # stopped while it loaded
             await asyncio.to_thread(self._host.close)
@@ -90,11 +109,14 @@ class Dispatcher:
         try:
             while not self._draining:
                 self._wake.clear()
-                await self._claim()
+                wait = _NET
                 try:
-                    await asyncio.wait_for(self._wake.wait(), _NET)
-                except TimeoutError:
-                    continue
+                    await self._claim()
+                except Exception:  # the database, above all: it may come back, and nobody else would claim
+                    log.exception("jobs could not be claimed; trying again in %.0f s", _AGAIN)
+                    wait = _AGAIN
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), wait)
         finally:
             positions.cancel()
 
@@ -115,28 +137,39 @@ class Dispatcher:
             await asyncio.to_thread(self._ledger.release, assignment.job_id, assignment.epoch)
         if left:
             log.info("%d running jobs went back into the queue", len(left))
+        self._stopping.set()
         if self._host is not None:
             await asyncio.to_thread(self._host.close)
 
     async def _claim(self) -> None:
         """Fill the slots; beyond them admit whoever has no job here yet, so that a light user never waits long."""
         while not self._draining and len(self._residents) < self._cap:
-            full = len(self._residents) >= self._slots
-            jobs = await asyncio.to_thread(self._ledger.claim, 1, at_most_per_person=1 if full else None)
+            self._called_off.clear()
+            jobs = await asyncio.to_thread(self._claim_next, len(self._residents) >= self._slots)
             if not jobs:
                 return
+            self._changed = True
             for job in jobs:
                 if self._draining:  # stopped while the claim was under way
                     await asyncio.to_thread(self._ledger.release, job.id, job.epoch)
-                else:
+                elif job.id not in self._called_off:  # cancelled while the claim was under way
                     self._hand_over(job)
+
+    def _claim_next(self, full: bool) -> list[Job]:
+        if not self._only_own:
+            return self._ledger.claim(1, at_most_per_person=1 if full else None)
+        while self._own:
+            job = self._ledger.claim_job(self._own.popleft())
+            if job is not None:
+                return [job]
+        return []
 
     def _hand_over(self, job: Job) -> None:
         assert self._host is not None
         try:
             assignment = assign(self._catalog, job)
         except Exception as error:  # a plugin or model it names is no longer there
-            log.exception("job %s cannot be run any more", job.id)
+            log.warning("job %s cannot be run any more: %s", job.id, error, exc_info=not _is_ours(error))
             reason = f"it cannot be run any more: {error}"
             if self._ledger.fail(job.id, job.epoch, reason):
                 self._bus.publish(Failed(job.id, reason))
@@ -150,8 +183,15 @@ class Dispatcher:
         told: dict[str, int] = {}
         while True:
             await asyncio.sleep(_POSITIONS_EVERY)
+            if not self._changed:
+                continue
+            self._changed = False
             waiting = [job_id for job_id in self._bus.watched() if job_id not in self._residents]
-            places = await asyncio.to_thread(self._ledger.positions, waiting) if waiting else {}
+            try:
+                places = await asyncio.to_thread(self._ledger.positions, waiting) if waiting else {}
+            except Exception:
+                log.exception("queue positions could not be read")
+                continue
             for job_id, place in places.items():
                 if told.get(job_id) != place:
                     self._bus.publish(Queued(job_id, place))
@@ -160,27 +200,43 @@ class Dispatcher:
     # what the host's threads report ----------------------------------------------------------------------------
 
     def _rendered(self, assignment: Assignment, pictures: Sequence[Rendered], record: Mapping[str, Any]) -> None:
-        try:
+        recorded = {**record, "versions": self._versions, "python": platform.python_version()}
+        recorded["plugins"] = self._plugins_of(assignment)
+
+        def write() -> tuple[Picture, ...] | None:
             stored = tuple(
                 Picture(p.index, p.seed, self._store.put(p.png), p.width, p.height, p.notes) for p in pictures
             )
-        except Exception:
-            log.exception("job %s: its pictures could not be stored", assignment.job_id)
-            self._failed(assignment, "the picture could not be stored; the operator finds the reason in the log")
-            return
-        recorded = {**record, "versions": self._versions, "python": platform.python_version()}
-        recorded["plugins"] = self._plugins_of(assignment)
-        done = self._ledger.finish(assignment.job_id, assignment.epoch, stored, recorded)
-        self._gone(assignment.job_id)
-        if done:
+            return stored if self._ledger.finish(assignment.job_id, assignment.epoch, stored, recorded) else None
+
+        stored = self._written(assignment, write)
+        if stored is not None:
             log.info("job %s finished", assignment.job_id)
             self._bus.publish(Finished(assignment.job_id, stored))
 
     def _failed(self, assignment: Assignment, reason: str) -> None:
-        done = self._ledger.fail(assignment.job_id, assignment.epoch, reason)
-        self._gone(assignment.job_id)
-        if done:
+        if self._written(assignment, lambda: self._ledger.fail(assignment.job_id, assignment.epoch, reason)):
             self._bus.publish(Failed(assignment.job_id, reason))
+
+    def _written(self, assignment: Assignment, write: Callable[[], T]) -> T | None:
+        """What ``write`` returns, tried again for as long as disk or database refuse and the service runs.
+
+        Nothing new is claimed while results cannot be written: the job keeps its place among the residents. If the
+        service stops first, the job is put back, or found running and put back at the next start.
+        """
+        warned = False
+        try:
+            while True:
+                try:
+                    return write()
+                except (SetupError, OSError):
+                    if not warned:
+                        log.exception("job %s cannot be recorded; trying until it can", assignment.job_id)
+                        warned = True
+                    if self._stopping.wait(_AGAIN):
+                        return None
+        finally:
+            self._gone(assignment.job_id)
 
     def _gone(self, job_id: str) -> None:
         with self._lock:
@@ -210,6 +266,10 @@ def assign(catalog: Catalog, job: Job) -> Assignment:
         schedule_params=catalog.params(request, request.schedule),
         postprocess=catalog.postprocess_chain(request),
     )
+
+
+def _is_ours(error: Exception) -> bool:
+    return isinstance(error, CalotypeError)
 
 
 class _Listener:

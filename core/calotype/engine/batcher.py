@@ -11,10 +11,11 @@ from calotype.engine.denoiser import Row
 from calotype.engine.exact import bucket_for
 from calotype.engine.models import LoadedModel
 from calotype.engine.run import Run
-from calotype.errors import CalotypeError, SamplerMisbehaved
+from calotype.errors import CalotypeError
 
 log = logging.getLogger(__name__)
 Faults = dict[Run, CalotypeError]
+Asked = list[tuple[Run, list[Row]]]
 
 
 def tick(runs: Sequence[Run]) -> Faults:
@@ -23,50 +24,69 @@ def tick(runs: Sequence[Run]) -> Faults:
     A run that fails takes nobody along: its neighbours' results are the same with and without it.
     """
     faults: Faults = {}
-    asked: list[tuple[Run, list[Row]]] = []
+    asked: Asked = []
     for run in runs:
         try:
             asked.append((run, run.rows()))
-        except CalotypeError as error:
-            faults[run] = error
-    if not asked:
-        return faults
-    rows = [row for _, rows in asked for row in rows]
-    try:
-        outputs = iter(_predict(asked[0][0].denoiser.model, asked[0][0].shape, rows))
-    except RuntimeError as error:  # out of memory above all: smaller calls may fit, and a culprit fails alone
-        if len(asked) == 1:
-            log.exception("job %s: the model call failed", asked[0][0].assignment.job_id)
-            faults[asked[0][0]] = CalotypeError(_explain(error))
-            return faults
-        log.warning("a model call of %d rows failed (%s): halving it", len(rows), error)
-        half = len(asked) // 2
-        for part in (asked[:half], asked[half:]):
-            faults |= tick([run for run, _ in part])
-        return faults
-    for run, own in asked:
-        try:
-            run.answer([next(outputs) for _ in own])
-        except SamplerMisbehaved as error:
-            faults[run] = error
+        except Exception as error:  # noqa: BLE001 - whatever one run's fault is, it is that run's alone
+            faults[run] = _own(run, error)
+    if asked:
+        faults |= _answer(asked)
     return faults
 
 
-def _predict(model: LoadedModel, shape: tuple[int, int, int], rows: Sequence[Row]) -> list[torch.Tensor]:
+def _answer(asked: Asked) -> Faults:
+    faults: Faults = {}
+    try:
+        outputs = _predict(asked)
+    except Exception as error:  # out of memory above all: smaller calls may fit, and a culprit fails alone
+        if len(asked) == 1:
+            log.exception("job %s: the model call failed", asked[0][0].assignment.job_id)
+            return {asked[0][0]: CalotypeError(_explain(error))}
+        log.warning("a model call for %d pictures failed (%s): halving it", len(asked), error)
+        half = len(asked) // 2
+        return _answer(asked[:half]) | _answer(asked[half:])
+    rest = iter(outputs)
+    for run, rows in asked:
+        own = [next(rest) for _ in rows]
+        try:
+            run.answer(own)
+        except Exception as error:  # noqa: BLE001 - as above
+            faults[run] = _own(run, error)
+    return faults
+
+
+def _predict(asked: Asked) -> list[torch.Tensor]:
     """All rows through the model, in calls padded to row counts that agree bit for bit."""
+    model, shape = asked[0][0].denoiser.model, asked[0][0].shape
     buckets = model.buckets(shape)
+    if not buckets:  # no counts agree: each run's rows make calls of their own, always the same ones
+        return [output for _, rows in asked for output in _call(model, rows, len(rows))]
+    rows = [row for _, rows in asked for row in rows]
     outputs: list[torch.Tensor] = []
     for start in range(0, len(rows), buckets[-1]):
-        part = list(rows[start : start + buckets[-1]])
-        padded = part + [part[0]] * (bucket_for(len(part), buckets) - len(part))
-        x = torch.stack([row.x for row in padded])
-        t = torch.tensor([row.t for row in padded], dtype=torch.float32)
-        conditioning = torch.stack([row.conditioning for row in padded])
-        outputs.extend(model.predict(x, t, conditioning)[: len(part)])
+        part = rows[start : start + buckets[-1]]
+        outputs.extend(_call(model, part, bucket_for(len(part), buckets)))
     return outputs
 
 
-def _explain(error: RuntimeError) -> str:
+def _call(model: LoadedModel, rows: Sequence[Row], size: int) -> list[torch.Tensor]:
+    """One model call of ``size`` rows, padded with the first; the outputs of the real ones."""
+    padded = [*rows, *[rows[0]] * (size - len(rows))]
+    x = torch.stack([row.x for row in padded])
+    t = torch.tensor([row.t for row in padded], dtype=torch.float32)
+    conditioning = torch.stack([row.conditioning for row in padded])
+    return list(model.predict(x, t, conditioning)[: len(rows)])
+
+
+def _own(run: Run, error: Exception) -> CalotypeError:
+    if isinstance(error, CalotypeError):
+        return error
+    log.exception("job %s failed", run.assignment.job_id, exc_info=error)
+    return CalotypeError("something went wrong while it was made; the operator finds the reason in the log")
+
+
+def _explain(error: Exception) -> str:
     if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
         return "the picture needs more memory than this machine has; try a smaller size"
     return "the model could not be run; the operator finds the reason in the log"

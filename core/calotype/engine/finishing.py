@@ -29,7 +29,7 @@ def render(run: Run, notes: tuple[str, ...] = ()) -> Rendered:
     for plugin, params in assignment.postprocess:
         try:
             image = _checked(plugin.process(image.copy(), info, params))
-        except Exception as error:
+        except BaseException as error:  # a plugin may raise anything; the picture is delivered without it
             log.warning("job %s: post-processor %s was skipped", assignment.job_id, plugin.name, exc_info=True)
             notes = (*notes, f"{plugin.label} was skipped: {error}")
     processed = time.perf_counter()

@@ -1,6 +1,7 @@
-"""InProcessHost: one engine on one device in this process. Three threads, none of which asyncio ever waits on.
+"""InProcessHost: one engine on one device in this process. Four threads, none of which asyncio ever waits on.
 
-*admission* loads models and encodes prompts; *engine* ticks; *finishing* decodes, post-processes and hands over.
+*loading* reads models and probes them; *admission* encodes prompts; *engine* ticks; *finishing* decodes, post-processes
+and hands over. So a model that is being loaded holds nobody up whose model is warm.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Resident:
 
     assignment: Assignment
     runs: list[Run] = field(default_factory=list)
+    pictures: dict[int, Rendered] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     joined: float = field(default_factory=time.perf_counter)
     admitted: float = 0.0
@@ -48,6 +50,7 @@ class Resident:
     denoised: float = 0.0
     model_seconds: float = 0.0
     last_preview: float = 0.0
+    shown: Preview | None = None
 
     @property
     def step(self) -> int:
@@ -75,8 +78,12 @@ class InProcessHost:
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._service = Service()
         self._active: list[Resident] = []
+        self._to_finish: list[tuple[Resident, Run]] = []
+        self._finished: dict[str, float] = {}
+        """Finishing received, by person, over weight."""
         torch.set_num_threads(threads)
         set_threads = torch.set_num_threads
+        self._loading = ThreadPoolExecutor(1, "loading", initializer=set_threads, initargs=(threads,))
         self._admission = ThreadPoolExecutor(1, "admission", initializer=set_threads, initargs=(threads,))
         self._finishing = ThreadPoolExecutor(1, "finishing", initializer=set_threads, initargs=(threads,))
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
@@ -87,7 +94,7 @@ class InProcessHost:
 
         Blocks. Raises :class:`ModelError`.
         """
-        self._admission.submit(self._warm_up, info).result()
+        self._loading.submit(self._warm_up, info).result()
 
     def join(self, assignment: Assignment) -> None:
         """See :class:`Host`."""
@@ -107,33 +114,55 @@ class InProcessHost:
         """See :class:`Host`."""
         with self._lock:
             self._residents.clear()
+            self._to_finish.clear()
         self._commands.put(None)
         self._thread.join(timeout)
+        self._loading.shutdown(wait=False, cancel_futures=True)
         self._admission.shutdown(wait=False, cancel_futures=True)
         self._finishing.shutdown(wait=True, cancel_futures=True)
 
-    # admission ------------------------------------------------------------------------------------------------
-
-    def _model(self, info: ModelInfo) -> LoadedModel:
-        key = str(info.folder)
-        model = self._models.pop(key, None) or load(info, self.device)
-        self._models[key] = model  # the latest used stands last
-        while len(self._models) > WARM_MODELS:  # runs that use an evicted one keep it until they end
-            self._models.pop(next(iter(self._models)))
-        return model
+    # loading --------------------------------------------------------------------------------------------------
 
     def _warm_up(self, info: ModelInfo) -> None:
-        model = self._model(info)
+        model = self._load(info)
         shape = model.latent_shape(*info.default_size)
         model.buckets(shape)
         self._encoder.encode(model, "")
         model.decode(torch.zeros(shape))
 
-    def _admit(self, resident: Resident) -> None:
+    def _load(self, info: ModelInfo) -> LoadedModel:
+        model = self._warm(info) or load(info, self.device)
+        with self._lock:
+            self._models.pop(str(info.folder), None)
+            self._models[str(info.folder)] = model  # the latest used stands last
+            while len(self._models) > WARM_MODELS:  # runs that use an evicted one keep it until they end
+                self._models.pop(next(iter(self._models)))
+        return model
+
+    def _warm(self, info: ModelInfo) -> LoadedModel | None:
+        with self._lock:
+            return self._models.get(str(info.folder))
+
+    def _prepare(self, resident: Resident) -> None:
+        """Load and probe what a job needs, then let it in."""
+        try:
+            if self._is_here(resident):
+                model = self._load(resident.assignment.model)
+                model.buckets(_shape(model, resident.assignment))
+                self._admission.submit(self._admit, resident, model)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this one job fails and the engine goes on
+            self._fail(resident, error)
+
+    # admission ------------------------------------------------------------------------------------------------
+
+    def _admit(self, resident: Resident, prepared: LoadedModel | None = None) -> None:
         assignment = resident.assignment
         request = assignment.request
         try:
-            model = self._model(assignment.model)
+            model = prepared or self._warm(assignment.model)
+            if model is None or not model.knows(_shape(model, assignment)):
+                self._loading.submit(self._prepare, resident)
+                return
             prompt = self._encoder.encode(model, request.prompt)
             negative = self._encoder.encode(model, request.negative_prompt)
             assert request.guidance is not None
@@ -141,7 +170,6 @@ class InProcessHost:
                 model, prompt.hidden, negative.hidden, request.guidance, request.guidance_rescale or 0.0
             )
             resident.runs = [Run(assignment, index, denoiser) for index in range(request.images)]
-            model.buckets(resident.runs[0].shape)
         except Exception as error:  # noqa: BLE001 - whatever it is, this one job fails and the engine goes on
             self._fail(resident, error)
             return
@@ -166,7 +194,7 @@ class InProcessHost:
             except Exception as error:  # noqa: BLE001 - a fault of ours ends the jobs that are here, not the engine
                 for resident in list(self._active):
                     self._drop(resident)
-                    self._fail(resident, error)
+                    self._finishing.submit(self._fail, resident, error)  # it writes, which must not hold us up
         for resident in self._active:
             self._stop_runs(resident)
 
@@ -202,7 +230,7 @@ class InProcessHost:
             resident = owner[id(run)]
             if resident in self._active:
                 self._drop(resident)
-                self._fail(resident, error)
+                self._finishing.submit(self._fail, resident, error)
         for resident in served:
             resident.model_seconds += spent
             if resident in self._active:
@@ -210,31 +238,50 @@ class InProcessHost:
 
     def _report(self, resident: Resident, stepped: list[Run]) -> None:
         job_id, now = resident.assignment.job_id, time.perf_counter()
-        preview: Preview | None = None
         if now - resident.last_preview >= _PREVIEW_EVERY and self._listener.wants_preview(job_id):
             resident.last_preview = now
             for run in stepped:
                 run.draw_preview()
             tiles = [run.preview for run in resident.runs if run.preview is not None]
-            preview = montage(tiles) if tiles else None
-        self._listener.stepped(job_id, resident.step, resident.steps, preview)
+            resident.shown = montage(tiles) if tiles else None
+        # the latest one goes with every step: a watcher keeps only the latest event, and must not lose it
+        self._listener.stepped(job_id, resident.step, resident.steps, resident.shown)
+        for run in stepped:
+            if run.done:
+                with self._lock:
+                    self._to_finish.append((resident, run))
+                self._finishing.submit(self._finish_next)
         if all(run.done for run in resident.runs):
             resident.denoised = now
             self._leave(resident)
-            self._finishing.submit(self._finish, resident)
 
     # finishing ------------------------------------------------------------------------------------------------
 
-    def _finish(self, resident: Resident) -> None:
-        assignment = resident.assignment
-        pictures: list[Rendered] = []
+    def _next_to_finish(self) -> tuple[Resident, Run] | None:
+        """One picture of the person who received the least finishing: here too a batch holds nobody else up."""
+        with self._lock:
+            here = [each for each in self._to_finish if self._is_here(each[0])]
+            people = {resident.assignment.person for resident, _ in here}
+            level = min((self._finished[p] for p in people if p in self._finished), default=0.0)
+            self._finished = {person: self._finished.get(person, level) for person in people}
+            self._to_finish = here
+            if not here:
+                return None
+            chosen = min(here, key=lambda each: self._finished[each[0].assignment.person])
+            self._to_finish.remove(chosen)
+            self._finished[chosen[0].assignment.person] += 1 / chosen[0].assignment.weight
+            return chosen
+
+    def _finish_next(self) -> None:
+        chosen = self._next_to_finish()
+        if chosen is None:
+            return
+        resident, run = chosen
         try:
-            for run in resident.runs:
-                if not self._is_here(resident):
-                    return
-                pictures.append(render(run, resident.notes))
-            if self._take_out(resident):
-                self._listener.rendered(assignment, pictures, self._record(resident, pictures))
+            resident.pictures[run.index] = render(run, resident.notes)
+            if len(resident.pictures) == len(resident.runs) and self._take_out(resident):
+                pictures = [resident.pictures[index] for index in sorted(resident.pictures)]
+                self._listener.rendered(resident.assignment, pictures, self._record(resident, pictures))
         except Exception as error:  # noqa: BLE001 - this job fails, with its traceback in the log; others go on
             self._fail(resident, error)
 
@@ -284,3 +331,9 @@ class InProcessHost:
                 run.close()
             except Exception:  # a stranger's generator may raise even on close; it is gone either way
                 log.exception("job %s: its sampler raised while it was closed", resident.assignment.job_id)
+
+
+def _shape(model: LoadedModel, assignment: Assignment) -> tuple[int, int, int]:
+    request = assignment.request
+    assert request.width and request.height
+    return model.latent_shape(request.width, request.height)

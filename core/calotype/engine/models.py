@@ -19,7 +19,7 @@ from calotype.engine.previews import Projection
 from calotype.errors import ModelError, SetupError
 
 PROBE_LIMIT: Final = 2e10
-"""Parameters × latent pixels up to which row counts are probed on a CPU. Above, one row pair a call fills the
+"""Parameters × latent pixels up to which row counts are probed on a CPU. Above, one picture a call fills the
 machine: batching gains nothing there, and a probe would take minutes."""
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class LoadedModel:
     text_encoder: Any
     tokenizer: Any
     projection: Projection
-    _buckets: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
+    _buckets: dict[tuple[int, int, int], tuple[int, ...]] = field(default_factory=dict)
 
     def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
         """(C, H, W) of the latents of a picture of ``width`` × ``height`` pixels."""
@@ -58,30 +58,35 @@ class LoadedModel:
         rgb: torch.Tensor = self.vae.decode(z + shift, return_dict=False)[0][0]
         return (rgb.float().cpu() / 2 + 0.5).clamp(0, 1)
 
+    def knows(self, shape: tuple[int, int, int]) -> bool:
+        """Whether :meth:`buckets` answers at once."""
+        return shape in self._buckets
+
     def buckets(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
-        """Row counts of a model call that agree bit for bit for this latent shape. Measured at the first ask."""
-        key = shape[1:]
-        if key not in self._buckets:
+        """Row counts of a model call that agree bit for bit for this latent shape; () if every picture needs its own.
+
+        Measured at the first ask.
+        """
+        if shape not in self._buckets:
             started = time.perf_counter()
-            self._buckets[key] = self._probe(shape)
-            elapsed = time.perf_counter() - started
-            log.info(
-                "%s at latents %dx%d: row counts %s agree (%.1f s)", self.info.name, *key, self._buckets[key], elapsed
-            )
-        return self._buckets[key]
+            found = self._probe(shape)
+            took = time.perf_counter() - started
+            self._buckets[shape] = found
+            told = f"row counts {found} agree" if found else "no row counts agree: pictures do not share calls"
+            log.debug("%s at latents %dx%d, %.1f s: %s", self.info.name, shape[1], shape[2], took, told)
+        return self._buckets[shape]
 
     def _probe(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
         if self.device.type != "cpu":
             return CANDIDATES  # no promise of equal bits there; a few shapes keep its caches warm
         if self.info.parameters * shape[1] * shape[2] > PROBE_LIMIT:
-            return (2,)
+            return ()
         generator = torch.Generator().manual_seed(0)
-        rows = max(CANDIDATES)
-        x = torch.randn((rows, *shape), generator=generator)
-        t = torch.rand(rows, generator=generator) * self.levels.steps
+        x = torch.randn((2, *shape), generator=generator)
+        t = torch.rand(2, generator=generator) * self.levels.steps
         width = int(self.unet.config.cross_attention_dim)
-        conditioning = torch.randn((rows, self.info.tokens, width), generator=generator)
-        return probe_buckets(lambda n: self.predict(x[:n], t[:n], conditioning[:n]))
+        conditioning = torch.randn((2, self.info.tokens, width), generator=generator)
+        return probe_buckets(lambda rows: self.predict(x[rows], t[rows], conditioning[rows]))
 
 
 def load(info: ModelInfo, device: torch.device) -> LoadedModel:
@@ -115,15 +120,14 @@ def load(info: ModelInfo, device: torch.device) -> LoadedModel:
         )
         width = text_encoder.config.hidden_size
         if width != unet.config.cross_attention_dim:
-            raise ModelError(
-                f"model: {folder}: the text encoder is {width} wide, the U-Net takes {unet.config.cross_attention_dim}"
-            )
+            taken = unet.config.cross_attention_dim
+            raise ModelError(f"model: {info.name}: the text encoder is {width} wide, the U-Net takes {taken}")
     except ModelError:
         raise
     except Exception as error:  # the libraries raise anything at all for a bad file; the log keeps the traceback
         log.exception("model %s could not be loaded", folder)
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise ModelError(f"model: {folder} could not be loaded: {first_line}") from error
+        raise ModelError(f"model: {info.name} could not be loaded: {first_line}") from error
     fix_small_linears(unet)
     projection = Projection.fit(vae, info.latent_channels, info.vae_scale, device)
     log.info("loaded %s on %s in %.1f s", info.name, device, time.perf_counter() - started)
@@ -152,13 +156,15 @@ def _part(kind: Any, folder: Path, device: torch.device) -> Any:
 
 
 def _hash(info: ModelInfo) -> str:
-    """sha256 over the weights and configurations that shape a picture, in a fixed order."""
+    """sha256 over the weights, configurations and words that shape a picture, in a fixed order."""
+    folder = info.folder
+    files = [weights(folder, part) for part in ("unet", "vae", "text_encoder")]
+    files += [folder / part / "config.json" for part in ("unet", "vae", "text_encoder")]
+    files += [folder / "scheduler" / "scheduler_config.json", *sorted((folder / "tokenizer").iterdir())]
     digest = hashlib.sha256()
-    for part in ("unet", "vae", "text_encoder"):
-        for path in (info.folder / part / "config.json", weights(info.folder, part)):
-            digest.update(f"{part}/{path.name}\n".encode())
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-    digest.update((info.folder / "scheduler" / "scheduler_config.json").read_bytes())
+    for path in files:
+        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()

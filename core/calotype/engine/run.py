@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -18,7 +19,11 @@ class SeededNoise:
     """A run's noise: unit normals from its own generator, on the CPU, so that no device or neighbour changes it."""
 
     def __init__(self, seed: int, shape: tuple[int, int, int]) -> None:
-        self._generator = torch.Generator().manual_seed(seed)
+        # torch's CPU generator takes 32 bits. Seeds below 2**32 give the noise everybody else's programs give;
+        # the rest of a larger one is mixed in, so that it does not simply repeat a smaller one
+        low, high = seed % 2**32, seed >> 32
+        mixed = low ^ zlib.crc32(high.to_bytes(4, "little")) if high else low
+        self._generator = torch.Generator().manual_seed(mixed)
         self._shape = shape
 
     def __call__(self) -> torch.Tensor:
@@ -77,9 +82,6 @@ class Run:
     def rows(self) -> list[Row]:
         """What the sampler asks now. Starts it at the first ask."""
         if self._query is None:
-            noise = SeededNoise(self.seed, self.shape)
-            sampler, params = self.assignment.sampler, self.assignment.sampler_params
-            self._sampling = sampler.run(noise() * self.sigmas[0], self.sigmas, noise, params)
             self._advance(None)
         assert self._query is not None
         return self.denoiser.rows(self._query)
@@ -101,27 +103,33 @@ class Run:
             self._sampling.close()
 
     def _advance(self, estimate: Estimate | None) -> None:
-        assert self._sampling is not None
         name = self.assignment.sampler.name
         try:
+            if self._sampling is None:
+                self._sampling = self._begin()
             query = next(self._sampling) if estimate is None else self._sampling.send(estimate)
         except StopIteration as stop:
             if estimate is None:
                 raise SamplerMisbehaved(f"sampler {name}: it ended without asking for the model") from None
             self.latents = self._checked(stop.value, "its result")
             return
-        except Exception as error:
+        except BaseException as error:  # a stranger's code may even raise SystemExit; it must not end our thread
             raise SamplerMisbehaved(f"sampler {name}: it raised {type(error).__name__}: {error}") from error
         if not isinstance(query, Query):
             raise SamplerMisbehaved(f"sampler {name}: it yielded {type(query).__name__}, not a Query")
         self._checked(query.x, "a query")
-        if not 0 < query.sigma < float("inf"):
-            raise SamplerMisbehaved(f"sampler {name}: it asked at sigma {query.sigma}; it must be finite and above 0")
+        if not isinstance(query.sigma, float | int) or not 0 < query.sigma < float("inf"):
+            raise SamplerMisbehaved(f"sampler {name}: it asked at sigma {query.sigma!r}; a number above 0 is due")
         if self._calls_left == 0:
             promised = self.assignment.sampler.calls(self.steps)
             raise SamplerMisbehaved(f"sampler {name}: it asks more than the {promised} times that calls() promises")
         self._calls_left -= 1
         self._query = query
+
+    def _begin(self) -> Sampling:
+        noise = SeededNoise(self.seed, self.shape)
+        sampler, params = self.assignment.sampler, self.assignment.sampler_params
+        return sampler.run(noise() * self.sigmas[0], self.sigmas, noise, params)
 
     def _checked(self, x: object, what: str) -> torch.Tensor:
         name = self.assignment.sampler.name

@@ -63,6 +63,10 @@ class Ledger:
         """
         return self._database.write(queue.claim, limit, at_most_per_person)
 
+    def claim_job(self, job_id: str) -> Job | None:
+        """Claims one job by its id, if it is still queued, whosever turn it is; its person is charged."""
+        return self._database.write(queue.claim_job, job_id)
+
     def release(self, job_id: str, epoch: int) -> bool:
         """Puts a claimed job back to its old place, uncharged, its attempt uncounted. False if the claim is stale."""
         return self._database.write(queue.release, job_id, epoch)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 from calotype.job import Job, JobStatus, new_job_id
 from calotype.ledger import ending, fair, outbox
 from calotype.ledger.rows import now, to_jobs
-from calotype.ledger.tables import is_queued, jobs
+from calotype.ledger.tables import is_queued, jobs, persons
 from calotype.person import Person
 from calotype.request import Request
 
@@ -68,9 +68,25 @@ def claim(connection: Connection, limit: int, at_most_per_person: int | None) ->
     return [replace(job, weight=weight) for job, weight in zip(to_jobs(connection, claimed), weights, strict=True)]
 
 
+def claim_job(connection: Connection, job_id: str) -> Job | None:
+    """Charges for a job of known id and runs it; None unless it is queued."""
+    query = select(jobs.c.seq, jobs.c.cost, persons.c.key, persons.c.weight, persons.c.vtime)
+    row = connection.execute(
+        query.join(persons, persons.c.key == jobs.c.person).where(jobs.c.id == job_id, is_queued)
+    ).one_or_none()
+    if row is None:
+        return None
+    claimed = _runs(connection, fair.Next(row.key, row.weight, row.vtime), row.seq, row.cost)
+    return replace(to_jobs(connection, [claimed])[0], weight=row.weight)
+
+
 def _claim_of(connection: Connection, person: fair.Next) -> RowMapping:
     oldest = select(jobs.c.seq, jobs.c.cost).where(jobs.c.person == person.key, is_queued)
     seq, cost = connection.execute(oldest.order_by(jobs.c.seq).limit(1)).one()
+    return _runs(connection, person, seq, cost)
+
+
+def _runs(connection: Connection, person: fair.Next, seq: int, cost: float) -> RowMapping:
     charged = fair.charge(cost, person.weight)
     fair.serves(connection, person, charged)
     runs = {

@@ -82,7 +82,7 @@ class Registry:
     def _load(self, entry: EntryPoint) -> None:
         try:
             adds = self._add(entry.name, _contributions(entry.load()))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             problem = str(error) if isinstance(error, _Refused) else f"{type(error).__name__}: {error}"
             log.warning(
                 "plugin %s is off: %s", entry.name, problem, exc_info=not isinstance(error, _Refused | ImportError)

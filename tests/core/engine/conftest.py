@@ -25,7 +25,7 @@ from calotype.request import Request
 class Bench:
     """Hands jobs to a host and waits for what becomes of them. Implements HostListener."""
 
-    def __init__(self, catalog: Catalog, slots: int) -> None:
+    def __init__(self, catalog: Catalog, slots: int, threads: int = 1) -> None:
         self.catalog = catalog
         self.rendered_by: dict[str, Sequence[Rendered]] = {}
         self.records: dict[str, Mapping[str, Any]] = {}
@@ -34,7 +34,7 @@ class Bench:
         self.previews: defaultdict[str, list[Preview]] = defaultdict(list)
         self.order: list[str] = []
         self._changed = threading.Condition()
-        self.host = InProcessHost(self, device="cpu", threads=1, slots=slots)
+        self.host = InProcessHost(self, device="cpu", threads=threads, slots=slots)
 
     def assignment(self, person: str = "p", **fields: Any) -> Assignment:
         request = self.catalog.resolve(Request.parse({"prompt": "blue cat", **fields}))

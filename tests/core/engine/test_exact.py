@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -31,12 +37,25 @@ def test_fix_small_linears_keeps_weights_and_reaches_every_layer() -> None:
 
 
 def test_probe_takes_the_largest_agreeing_group() -> None:
-    # a model whose bits change from 8 rows on
-    def call(rows: int) -> torch.Tensor:
-        return torch.full((rows, 3), 1.0 if rows < 8 else 1.0 + 2**-23)
+    def call(rows: Sequence[int]) -> torch.Tensor:
+        """A model whose bits change from 8 rows on."""
+        error = 2**-23 if len(rows) >= 8 else 0.0
+        return torch.tensor([[row + 1 + error] * 3 for row in rows])
 
     assert probe_buckets(call, (2, 3, 4, 6, 8, 12)) == (2, 3, 4, 6)
-    assert probe_buckets(call, (4, 8, 12, 16)) == (8, 12, 16)
+    assert probe_buckets(call, (6, 8, 12)) == (), "a lone job would be padded to eight rows"
+    assert probe_buckets(call, (2, 8)) == (), "one count alone is nothing to share"
+
+
+def test_probe_refuses_counts_at_which_the_place_matters() -> None:
+    def call(rows: Sequence[int]) -> torch.Tensor:
+        """A model whose last row of five or more comes out otherwise, as on three threads."""
+        out = torch.tensor([[row + 1.0] for row in rows])
+        if len(rows) > 4:
+            out[-1] += 2**-23
+        return out
+
+    assert probe_buckets(call, (2, 3, 4, 6, 8)) == (2, 3, 4)
 
 
 @pytest.mark.parametrize(("rows", "bucket"), [(1, 2), (2, 2), (5, 6), (12, 12), (40, 12)])
@@ -50,3 +69,28 @@ def test_the_embedded_model_has_room_to_batch(bench: object) -> None:
     buckets = model.buckets((12, 16, 16))
     assert set(buckets) <= set(CANDIDATES)
     assert len(buckets) >= 2
+
+
+MANY_THREADS = """
+import json, sys, threading
+sys.path[:0] = json.loads(sys.argv[2])
+import conftest_of_engine as c
+from calotype.catalog import Catalog
+from calotype.checkpoint import EMBEDDED, inspect
+from calotype.plugins.registry import Registry
+bench = c.Bench(Catalog(Registry.discover(), [inspect(EMBEDDED)]), slots=4, threads=int(sys.argv[1]))
+jobs = [dict(seed=seed, steps=6, guidance=1.0 if seed == 2 else 4.0) for seed in range(5)]
+ids = [bench.join(f"person {n}", **job) for n, job in enumerate(jobs)]
+together = [bench.pngs(job) for job in ids]
+assert [bench.alone(**job) for job in jobs] == together
+bench.host.close()
+"""
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_pictures_are_the_same_in_company_on_more_threads(threads: int, tmp_path: Path) -> None:
+    # in a process of its own: a process has one number of threads
+    (tmp_path / "conftest_of_engine.py").write_text(Path(__file__).with_name("conftest.py").read_text("utf-8"), "utf-8")
+    command = [sys.executable, "-c", MANY_THREADS, str(threads), json.dumps([str(tmp_path)])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -126,6 +126,10 @@ def _raise(x: torch.Tensor) -> Any:
     raise ZeroDivisionError("oops")
 
 
+def _exit(x: torch.Tensor) -> Any:
+    raise SystemExit(3)
+
+
 @pytest.mark.parametrize(
     ("behave", "reason"),
     [
@@ -135,6 +139,8 @@ def _raise(x: torch.Tensor) -> Any:
         (lambda x: Query(x[:, :2], 1.0), "not (12, 16, 16)"),
         (lambda x: Query(x.double(), 1.0), "float64"),
         (lambda x: Query(x, 0.0), "asked at sigma 0.0"),
+        (lambda x: Query(x, None), "asked at sigma None"),  # type: ignore[arg-type]
+        (_exit, "raised SystemExit"),
     ],
 )
 def test_a_misbehaving_sampler_fails_alone(bench: Any, behave: Any, reason: str) -> None:

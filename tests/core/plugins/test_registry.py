@@ -9,6 +9,7 @@ import pytest
 
 from calotype.errors import SetupError
 from calotype.plugins.registry import Registry
+from strangers import write_plugin
 
 SAMPLER = """
 from calotype import Query, Sampler, hookimpl
@@ -24,6 +25,21 @@ def calotype_samplers(): return [Mine()]
 """
 
 
+ALL_HOOKS = """
+import calotype
+class Halves(calotype.Schedule):
+    name, label = "halves", "Halves"
+    def sigmas(self, steps, levels, params): return [levels.sigma_max / 2**i for i in range(steps)] + [0.0]
+class Same(calotype.PostProcessor):
+    name, label = "same", "Same"
+    def process(self, image, info, params): return image
+@calotype.hookimpl
+def calotype_schedules(): return [Halves()]
+@calotype.hookimpl
+def calotype_postprocessors(): return (thing for thing in [Same()])
+"""
+
+
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Installs a module as a distribution with an entry point, as pip would."""
@@ -31,11 +47,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     made: list[str] = []
 
     def make(name: str, source: str, version: str = "1.2") -> None:
-        (tmp_path / f"{name}.py").write_text(source, "utf-8")
-        info = tmp_path / f"{name}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[calotype.plugins]\n{name} = {name}\n")
+        write_plugin(tmp_path, name, source, version)
         made.append(name)
 
     yield make
@@ -58,6 +70,31 @@ def test_a_strangers_plugin_needs_to_be_listed(install) -> None:
     on = next(info for info in registry.plugins if info.name == "my_plugin")
     assert (on.on, on.version, on.adds) == (True, "1.2", ("mine",))
     assert registry.samplers["mine"].calls(3) == 3
+
+
+def test_one_plugin_may_answer_every_hook(install) -> None:
+    install("my_plugin", SAMPLER.format(name="mine") + ALL_HOOKS)
+    registry = Registry.discover(["my_plugin"])
+    info = next(info for info in registry.plugins if info.name == "my_plugin")
+    assert info.adds == ("mine", "halves", "same")
+    assert "mine" in registry.samplers
+    assert "halves" in registry.schedules
+    assert "same" in registry.postprocessors
+
+
+def test_of_two_strangers_that_claim_a_name_the_first_has_it(install) -> None:
+    install("b_plugin", SAMPLER.format(name="mine"))
+    install("a_plugin", SAMPLER.format(name="mine"))
+    on, off = (info for info in Registry.discover(["b_plugin", "a_plugin"]).plugins if not info.bundled)
+    assert (on.name, on.on) == ("a_plugin", True)
+    assert (off.name, off.problem) == ("b_plugin", "'mine' is claimed by both a_plugin and b_plugin")
+
+
+def test_a_plugin_is_taken_whole_or_not_at_all(install) -> None:
+    install("my_plugin", SAMPLER.format(name="mine") + ALL_HOOKS.replace('"halves"', '"karras"'))
+    registry = Registry.discover(["my_plugin"])
+    assert not {"mine", "same"} & {*registry.samplers, *registry.postprocessors}
+    assert type(registry.schedules["karras"]).__module__ == "calotype_plugins.schedules.karras"
 
 
 @pytest.mark.parametrize(
