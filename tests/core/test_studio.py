@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,10 +15,12 @@ from PIL import Image
 
 from calotype.bootstrap import catalog_for, open_service
 from calotype.config import Settings
-from calotype.errors import BadRequest, NotAllowed, UnknownJob
+from calotype.dispatch import dispatcher
+from calotype.errors import BadRequest, DatabaseError, NotAllowed, UnknownJob
 from calotype.events import Cancelled, Event, Failed, Finished, Queued, Started, Stepped
 from calotype.home import Home
 from calotype.job import Job, JobStatus
+from calotype.ledger import Ledger
 from calotype.person import OPERATOR, Person
 from calotype.request import Request
 from calotype.studio import Studio
@@ -26,12 +29,12 @@ ANNA, BERT = Person("test:anna", "Anna"), Person("test:bert", "Bert")
 
 
 @asynccontextmanager
-async def service(folder: Path, **settings: Any) -> AsyncIterator[Studio]:
+async def service(folder: Path, *, only_own: bool = False, **settings: Any) -> AsyncIterator[Studio]:
     chosen = Settings.load(**{"home": folder, "threads": 1, "drain_seconds": 0, **settings})
     home = Home(folder)
     assert home.acquire()
     try:
-        async with open_service(chosen, home, catalog_for(chosen)) as studio:
+        async with open_service(chosen, home, catalog_for(chosen), only_own=only_own) as studio:
             yield studio
     finally:
         home.release()
@@ -218,6 +221,98 @@ def test_a_job_whose_plugin_is_gone_fails_with_a_reason(tmp_path: Path) -> None:
             assert isinstance(last, Failed)
             assert "sampler: 'heun' is not one of" in last.reason
             assert (await studio.job(job.id)).status is JobStatus.FAILED
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("step", ["claim", "finish"])
+def test_a_database_that_refuses_for_a_while_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    real, refusals = getattr(Ledger, step), [DatabaseError("database: is locked")] * 2
+    monkeypatch.setattr(dispatcher, "_AGAIN", 0.1)
+
+    def refuse_twice(self: Ledger, *args: Any, **more: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return real(self, *args, **more)
+
+    async def scenario() -> None:
+        async with service(tmp_path, slots=1, residents=1) as studio:
+            monkeypatch.setattr(Ledger, step, refuse_twice)
+            jobs = [await studio.submit(short(), ANNA) for _ in range(3)]
+            watching = asyncio.create_task(events_of(studio, jobs[-1]))
+            assert [(await studio.wait(job.id)).status for job in jobs] == [JobStatus.FINISHED] * 3
+            watching.cancel()
+            assert not refusals
+
+    run(scenario)
+
+
+def test_an_engine_for_one_leaves_other_peoples_jobs_alone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path, slots=1, residents=1) as studio:
+            before = await studio.submit(short(steps=150), ANNA)
+            others = [await studio.submit(short(), ANNA) for _ in range(2)]
+            await studio.cancel(before.id, ANNA)
+        async with service(tmp_path, only_own=True) as studio:
+            mine = await studio.submit(short(), BERT)
+            assert (await studio.wait(mine.id)).status is JobStatus.FINISHED
+            left = [(await studio.job(job.id)).status for job in others]
+            assert JobStatus.RUNNING not in left
+        async with service(tmp_path) as studio:
+            assert [(await studio.wait(job.id)).status for job in others] == [JobStatus.FINISHED] * 2
+
+    run(scenario)
+
+
+def test_a_job_cancelled_while_it_is_claimed_never_reaches_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Ledger.claim
+
+    def slow(self: Ledger, *args: Any, **more: Any) -> Any:
+        claimed = real(self, *args, **more)
+        time.sleep(0.3 if claimed else 0)
+        return claimed
+
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            await studio.wait((await studio.submit(short(), ANNA)).id)
+            monkeypatch.setattr(Ledger, "claim", slow)
+            job = await studio.submit(short(steps=150), ANNA)
+            await asyncio.sleep(0.1)
+            await studio.cancel(job.id, ANNA)
+            began = time.monotonic()
+            await studio.wait((await studio.submit(short(), BERT)).id)
+            assert studio._work._residents == {}  # type: ignore[attr-defined]
+            assert time.monotonic() - began < 20
+            assert (await studio.job(job.id)).status is JobStatus.CANCELLED
+
+    run(scenario)
+
+
+def test_a_batch_does_not_hold_up_the_others_when_pictures_are_finished(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            batch = [await studio.submit(short(steps=1, images=8), ANNA) for _ in range(12)]
+            async for event in studio.watch(batch[0].id):
+                if isinstance(event, Finished):
+                    break
+            await studio.wait((await studio.submit(short(steps=1), BERT)).id)
+            done = [(await studio.job(job.id)).status for job in batch]
+            assert done.count(JobStatus.FINISHED) < 9, "the batch was waited for"
+
+    run(scenario)
+
+
+def test_an_offered_model_is_there_after_a_restart(tmp_path: Path, tiny_sd1: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            assert (await studio.add_model(tiny_sd1, OPERATOR)).name == "tiny-sd1"
+        async with service(tmp_path) as studio:
+            job = await studio.submit(short(model="tiny-sd1"), ANNA)
+            assert (await studio.wait(job.id)).record["model"]["name"] == "tiny-sd1"
 
     run(scenario)
 

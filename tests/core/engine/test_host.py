@@ -16,6 +16,7 @@ from PIL import Image
 
 from calotype import Estimate, NoParams, Params, PictureInfo, PostProcessor, Query, Sampler, Sampling
 from calotype.engine.assignment import Assignment
+from calotype.engine.run import SeededNoise
 
 TINY = "tiny-sd1"
 
@@ -38,6 +39,14 @@ def test_images_of_one_request_have_consecutive_seeds(bench: Any) -> None:
     assert [p.seed for p in bench.rendered_by[job]] == [2**53 - 1, 0]
     assert second == bench.alone(prompt="owl", seed=0, steps=4)[0]
     assert first != second
+
+
+def test_large_seeds_do_not_repeat_small_ones() -> None:
+    shape = (4, 8, 8)
+    small, large = SeededNoise(7, shape)(), SeededNoise(7 + 2**32, shape)()
+    assert torch.equal(small, torch.randn(shape, generator=torch.Generator().manual_seed(7)))
+    assert not torch.equal(small, large)
+    assert torch.equal(large, SeededNoise(7 + 2**32, shape)())
 
 
 request_fields = st.fixed_dictionaries(
