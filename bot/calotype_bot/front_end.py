@@ -1,0 +1,65 @@
+"""Discord as a front end of ``calotype serve``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from calotype.config import Settings
+from calotype.errors import SetupError
+from calotype.frontend import FrontEnd, Hosting
+
+if TYPE_CHECKING:
+    from calotype_bot.bot import CalotypeBot
+
+_FIRST_WAIT: Final = 5.0
+_LONGEST_WAIT: Final = 300.0
+log = logging.getLogger(__name__)
+
+
+class Discord(FrontEnd):
+    """``/imagine`` on Discord servers. ``connector`` makes an aiohttp connector, for tests that bring a Discord."""
+
+    name = "discord"
+
+    def __init__(self, connector: Callable[[], Any] | None = None) -> None:
+        self._connector = connector
+
+    def absent(self, settings: Settings) -> str | None:
+        """Without a token there is no bot."""
+        if settings.discord_token is None or not settings.discord_token.get_secret_value().strip():
+            return "DISCORD_TOKEN is not set; the README's section 'The Discord bot' tells how to get one"
+        return None
+
+    async def run(self, hosting: Hosting) -> None:
+        """Be on Discord until cancelled. Raises :class:`SetupError` if Discord refuses the token."""
+        import aiohttp  # both are slow to import: only where there is a token
+        import discord
+
+        # at DEBUG discord.py logs whole payloads, and with them the tokens that answer interactions
+        logging.getLogger("discord").setLevel(logging.INFO)
+        token = hosting.settings.discord_token
+        assert token is not None
+        wait = _FIRST_WAIT
+        while True:
+            bot = self._make(hosting)
+            try:
+                async with bot:
+                    return await bot.start(token.get_secret_value().strip())
+            except discord.LoginFailure:
+                raise SetupError(
+                    "DISCORD_TOKEN: Discord refuses it; copy it anew from the developer portal (Bot, Reset Token)"
+                ) from None
+            except (aiohttp.ClientError, OSError, discord.HTTPException, discord.GatewayNotFound) as error:
+                # the page and the API go on meanwhile
+                log.warning("Discord cannot be reached (%s); again in %.0f s", type(error).__name__, wait)
+            await asyncio.sleep(wait)
+            wait = min(_LONGEST_WAIT, wait * 2)
+
+    def _make(self, hosting: Hosting) -> CalotypeBot:
+        from calotype_bot.bot import make_bot
+
+        connector = self._connector() if self._connector is not None else None
+        return make_bot(hosting.studio, connector=connector, home=hosting.home.folder)

@@ -1,0 +1,108 @@
+"""What the buttons do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import discord
+
+from calotype.errors import UnknownJob
+from calotype.job import Job
+from calotype.person import Person
+from calotype.request import Request
+from calotype.studio import Studio
+from calotype_bot import vary, wire
+from calotype_bot.buttons import JobButton, Press
+from calotype_bot.desk import SOMEBODY_ELSES, SORRY, UNKNOWN, Desk, person_of, say
+
+log = logging.getLogger(__name__)
+Act = Callable[[discord.Interaction[Any], str], Awaitable[None]]
+
+
+class Presses:
+    """Re-roll and vary are the owner's; cancel and delete also belong to whoever may manage messages there."""
+
+    def __init__(self, studio: Studio, desk: Desk) -> None:
+        self._studio, self._desk = studio, desk
+        self._acts: dict[Press, Act] = {
+            Press.REROLL: self._reroll,
+            Press.VARY: self._vary,
+            Press.CANCEL: self._cancel,
+            Press.DELETE: self._delete,
+        }
+
+    async def pressed(self, interaction: discord.Interaction[Any], button: JobButton) -> None:
+        """Somebody pressed a button."""
+        mine = interaction.user.id == button.owner
+        if not mine and not (button.press in (Press.CANCEL, Press.DELETE) and _moderates(interaction)):
+            await say(interaction, SOMEBODY_ELSES)
+            return
+        try:
+            await self._acts[button.press](interaction, button.job_id)
+        except UnknownJob:
+            await say(interaction, UNKNOWN)
+        except wire.TROUBLE as error:
+            log.warning("job %s: %s was not answered: %s", button.job_id, button.press.value, wire.reason(error))
+        except Exception:
+            log.exception("job %s: %s failed", button.job_id, button.press.value)
+            await say(interaction, SORRY)
+
+    async def submitted(self, interaction: discord.Interaction[Any], job_id: str) -> None:
+        """Somebody sent the form that *Vary* opened."""
+
+        async def make() -> Request:
+            return vary.varied((await self._studio.job(job_id, person_of(interaction))).request, interaction)
+
+        await self._desk.take(interaction, make, private=_is_private(interaction))
+
+    async def _reroll(self, interaction: discord.Interaction[Any], job_id: str) -> None:
+        async def make() -> Request:
+            job = await self._studio.job(job_id, person_of(interaction))
+            return job.request.model_copy(update={"seed": None})
+
+        await self._desk.take(interaction, make, private=_is_private(interaction))
+
+    async def _vary(self, interaction: discord.Interaction[Any], job_id: str) -> None:
+        job = await self._studio.job(job_id, person_of(interaction))  # a form must be the first answer
+        await interaction.response.send_modal(vary.VaryForm(job))
+
+    async def _cancel(self, interaction: discord.Interaction[Any], job_id: str) -> None:
+        await interaction.response.defer()  # the message itself says what became of it: see delivery.py
+        job = await self._studio.cancel(job_id, await self._as(interaction, job_id))
+        log.info("job %s: cancel was pressed; it is %s", job_id, job.status.value)
+        if job.status.value != "cancelled":
+            await say(interaction, "It was over already.")
+
+    async def _delete(self, interaction: discord.Interaction[Any], job_id: str) -> None:
+        await interaction.response.defer()
+        try:
+            await self._studio.erase(job_id, await self._as(interaction, job_id))
+            log.info("job %s: erased", job_id)
+        except UnknownJob:  # no longer kept, but its message still hangs there
+            log.info("job %s: is not known any more, its message goes", job_id)
+        try:
+            await interaction.delete_original_response()
+        except wire.TROUBLE as error:
+            log.warning("job %s: its message could not be removed: %s", job_id, wire.reason(error))
+            await say(interaction, "The picture is deleted here, but I could not remove this message.")
+
+    async def _as(self, interaction: discord.Interaction[Any], job_id: str) -> Person:
+        """On whose behalf: a moderator acts on jobs of their own server only. Raises :class:`UnknownJob`."""
+        person = person_of(interaction)
+        job: Job = await self._studio.job(job_id)
+        if job.person == person.key:
+            return person
+        if not _moderates(interaction) or (job.reply_to or {}).get("guild_id") != interaction.guild_id:
+            raise UnknownJob(job_id)
+        return Person(person.key, person.name, operator=True)
+
+
+def _moderates(interaction: discord.Interaction[Any]) -> bool:
+    return interaction.guild_id is not None and interaction.permissions.manage_messages
+
+
+def _is_private(interaction: discord.Interaction[Any]) -> bool:
+    """An answer to a message that only one person sees is for that person only."""
+    return interaction.message is not None and interaction.message.flags.ephemeral
