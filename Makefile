@@ -19,7 +19,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-# PyTorch first and alone: asked for by its exact version pip takes the build at hand, by a range the largest there is.
+## PyTorch first and alone: asked for by its exact version pip takes the build at hand, by a range the largest there is.
 $(VENV)/.torch: constraints.txt | $(BIN)/python
 	@if $(BIN)/python -c 'import torch' 2>/dev/null; then echo "==> PyTorch is there already"; \
 	else echo "==> installing PyTorch (the largest part)"; $(PIP) install -c constraints.txt "$$(grep '^torch==' constraints.txt)"; fi
@@ -56,7 +56,7 @@ format: dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Debian's Chromium; set CALOTYPE_CHROMIUM to use another one
+## Debian's Chromium; set CALOTYPE_CHROMIUM to use another one
 browser: dev
 	@if [ -z "$$CALOTYPE_CHROMIUM" ] && ! command -v chromium >/dev/null; then \
 		echo "==> installing chromium (apt)"; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; fi
