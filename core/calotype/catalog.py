@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -16,6 +17,8 @@ from calotype.request import SEED_LIMIT, Options, Request, problems
 from calotype.sampling import Params
 
 T = TypeVar("T")
+A = TypeVar("A")
+log = logging.getLogger(__name__)
 
 
 class Catalog:
@@ -96,7 +99,8 @@ class Catalog:
         """Rows × megapixels × model calls × the model's relative cost: what fairness counts."""
         assert request.steps and request.sampler and request.width and request.height and request.guidance
         rows = 2 if request.guidance > 1 else 1
-        calls = self.registry.samplers[request.sampler].calls(request.steps)
+        sampler = self.registry.samplers[request.sampler]
+        calls = _figure("sampler", sampler.label, sampler.calls, request.steps)
         megapixels = request.width * request.height / 1e6
         return rows * megapixels * calls * request.images * self.model(request).relative_cost
 
@@ -105,7 +109,8 @@ class Catalog:
         assert request.width and request.height
         width, height = request.width, request.height
         for plugin, params in self.postprocess_chain(request):
-            width, height = width * plugin.scale(params), height * plugin.scale(params)
+            scale = _figure(f"options.{plugin.name}", plugin.label, plugin.scale, params)
+            width, height = width * scale, height * scale
         return width, height
 
     def size_choices(self, model: ModelInfo) -> dict[str, dict[str, Any]]:
@@ -169,6 +174,18 @@ def _choose(field: str, name: str, known: Mapping[str, T]) -> T:
         shown = name if len(name) <= 60 else f"{name[:60]}…"
         raise BadRequest.of(field, f"{shown!r} is not one of {', '.join(known)}")
     return known[name]
+
+
+def _figure(field: str, label: str, ask: Callable[[A], int], argument: A) -> int:
+    """A whole number above zero that a plugin states; a stranger's may raise, or state anything."""
+    try:
+        answer = ask(argument)
+    except Exception as error:
+        log.exception("plugin %s failed", label)
+        raise BadRequest.of(field, f"{label} is broken ({type(error).__name__}); choose another one") from None
+    if not isinstance(answer, int) or answer < 1:
+        raise BadRequest.of(field, f"{label} is broken (it states {answer!r:.40}); choose another one")
+    return answer
 
 
 def _first(value: Any, default: Any) -> Any:

@@ -132,6 +132,10 @@ def _message(found: Any) -> str:  # noqa: PLR0911, PLR0912 - one flat table read
             return f"{shown} is too small; at least {context['ge']}"
         case "less_than_equal":
             return f"{shown} is too large; at most {context['le']}"
+        case "greater_than":
+            return f"{shown} is too small; it must be above {context['gt']}"
+        case "less_than":
+            return f"{shown} is too large; it must be below {context['lt']}"
         case "finite_number":
             return f"{shown} is not a number; give a finite one"
         case "int_type" | "int_parsing" | "int_from_float":

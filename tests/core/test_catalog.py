@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from calotype import Sampler
 from calotype.catalog import Catalog
 from calotype.checkpoint import EMBEDDED, inspect
 from calotype.errors import BadRequest
@@ -67,6 +68,31 @@ def test_cost_counts_rows_calls_pictures_and_pixels(catalog: Catalog) -> None:
     assert cost(guidance=1.0) * 2 == pytest.approx(cost(guidance=4.0))
     assert cost(images=3) == pytest.approx(3 * cost())
     assert cost(sampler="heun") == pytest.approx(1.9 * cost())
+
+
+class Liar(Sampler):
+    name, label = "liar", "Liar"
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def calls(self, steps: int) -> int:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer  # type: ignore[no-any-return]
+
+    def run(self, x: Any, sigmas: Any, noise: Any, params: Any) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("no"), 0, "many", None, 2.5])
+def test_a_plugin_that_cannot_say_what_it_costs_is_refused(registry: Registry, answer: Any) -> None:
+    own = Registry()
+    own.samplers = {**registry.samplers, "liar": Liar(answer)}
+    own.schedules, own.postprocessors = registry.schedules, registry.postprocessors
+    catalog = Catalog(own, [inspect(EMBEDDED)])
+    with pytest.raises(BadRequest, match=r"sampler: Liar is broken"):
+        catalog.cost(catalog.resolve(Request(prompt="x", sampler="liar")))
 
 
 def test_size_choices_lists_delivered_sizes_default_first(catalog: Catalog) -> None:

@@ -82,7 +82,8 @@ class Dispatcher:
 
     def submitted(self, job_id: str) -> None:
         """A job was written down. From the event loop."""
-        self._own.append(job_id)
+        if self._only_own:
+            self._own.append(job_id)
         self.wake()
 
     def cancel(self, job_id: str) -> None:
