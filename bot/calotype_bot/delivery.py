@@ -28,6 +28,7 @@ _NET: Final = 5.0
 _AT_ONCE: Final = 4
 """Deliveries at a time: each holds its files in memory."""
 ATTEMPTS: Final = 8
+"""Tries that Discord may refuse before a delivery is given up. Those that an outage ate do not count."""
 FORBIDDEN: Final = "Your result is there, but I may not post it here. Ask a moderator to let me attach files."
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 600.0
 log = logging.getLogger(__name__)
@@ -110,18 +111,19 @@ class Deliverer:
         except GivenUp as error:
             await self._failed(delivery, str(error), final=True)
         except wire.TROUBLE as error:
-            status = getattr(error, "status", 0)
-            await self._failed(delivery, wire.reason(error), final=status in wire.NO_USE)
+            # an outage, however long, uses up no attempt: only refusals do
+            worn_out = delivery.attempts + 1 >= ATTEMPTS and not wire.passes(error)
+            final = getattr(error, "status", 0) in wire.NO_USE or worn_out
+            await self._failed(delivery, wire.reason(error), final=final)
         except Exception as error:  # ours: a retry may be after an upgrade, and others must not wait for it
             log.exception("job %s: its message could not be made", job.id)
-            await self._failed(delivery, wire.reason(error), final=False)
+            await self._failed(delivery, wire.reason(error), final=delivery.attempts + 1 >= ATTEMPTS)
         else:
             await self._studio.delivered(delivery)
             log.info("job %s: %s, delivered %s", job.id, job.status.value, how)
 
     async def _failed(self, delivery: Delivery, reason: str, final: bool) -> None:
-        final = final or delivery.attempts + 1 >= ATTEMPTS
-        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**delivery.attempts)
+        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(delivery.attempts, 20))
         retry_at = None if final else datetime.now(UTC) + timedelta(seconds=wait)
         await self._studio.delivery_failed(delivery, reason, retry_at)
         then = "given up" if final else f"again in {wait:.0f} s"

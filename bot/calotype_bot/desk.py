@@ -94,14 +94,18 @@ class Desk:
 
 async def acknowledge(interaction: discord.Interaction[Any], private: bool) -> Ack | None:
     """Tell Discord, within its three seconds, that an answer comes. None if it is too late for any answer."""
-    try:
-        answer = await interaction.response.defer(ephemeral=private, thinking=True)
-    except discord.HTTPException as error:
-        # our first try can have arrived although its answer was lost, so that the second one finds it done
-        if error.code != wire.ALREADY_ACKNOWLEDGED:
-            log.warning("interaction %s: not acknowledged: %s", interaction.id, wire.reason(error))
-            return None
-        answer = None
+    answer = None
+    for attempt in (1, 2):  # a line that breaks at this moment must not cost the person their picture
+        try:
+            answer = await interaction.response.defer(ephemeral=private, thinking=True)
+            break
+        except wire.TROUBLE as error:
+            # our first try can have arrived although its answer was lost, so that the second one finds it done
+            if wire.code(error) == wire.ALREADY_ACKNOWLEDGED:
+                break
+            if attempt == 2 or not wire.passes(error):
+                log.warning("interaction %s: not acknowledged: %s", interaction.id, wire.reason(error))
+                return None
     if answer is not None and answer.message_id is not None:
         return Ack(answer.message_id)
     try:

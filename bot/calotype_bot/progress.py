@@ -119,4 +119,9 @@ class _Progress:
             case _:
                 look = looks.running(self._job, 0, 0, None)
         self._edited = asyncio.get_running_loop().time()
-        await self._wire.edit(self._address, look)
+        try:
+            await self._wire.edit(self._address, look)
+        except wire.TROUBLE as error:
+            if not wire.passes(error):
+                raise
+            log.info("job %s: a look at it was not shown: %s", self._job.id, wire.reason(error))

@@ -60,6 +60,13 @@ class Wire:
         await message.edit(view=look.view, attachments=[], allowed_mentions=NOBODY)
 
 
+def passes(error: BaseException) -> bool:
+    """Whether it lies at the line or at Discord's health, so that the same call may well go through later."""
+    if isinstance(error, discord.HTTPException):
+        return error.status == 429 or error.status >= 500
+    return isinstance(error, aiohttp.ClientError | OSError | TimeoutError)
+
+
 def nonce(job_id: str) -> str:
     """The same for the same job, and within the 25 characters that Discord takes."""
     return "c" + hashlib.sha256(job_id.encode()).hexdigest()[:24]

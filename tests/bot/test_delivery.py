@@ -145,19 +145,23 @@ def test_trouble_is_waited_out(house: House, monkeypatch: pytest.MonkeyPatch) ->
     house.run(scenario)
 
 
-def test_after_eight_attempts_it_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("status", "given_up"), [(409, True), (503, False)])
+def test_refusals_wear_a_delivery_out_and_outages_do_not(
+    house: House, monkeypatch: pytest.MonkeyPatch, status: int, given_up: bool
+) -> None:
     monkeypatch.setattr(delivery, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(delivery, "_LONGEST_WAIT", 0.01)
 
     async def scenario(at: Stage) -> None:
         await left_over(at)
-        at.env.inject_error("PATCH", "/webhooks/*", status=503, times=None)
+        at.env.inject_error("PATCH", "/webhooks/*", status=status, times=None)
         await at.restart()
-        for _ in range(12):
+        for _ in range(14):
             await asyncio.sleep(0.15)
             await at.env.advance_time(6)
-        tries = sent(at, "PATCH", "/webhooks/")
-        assert len(tries) == delivery.ATTEMPTS
-        assert await outbox(at) == []
+        tries = len(sent(at, "PATCH", "/webhooks/"))
+        assert tries == delivery.ATTEMPTS if given_up else tries > delivery.ATTEMPTS
+        assert await outbox(at) == [] or not given_up
 
     house.run(scenario)
 
