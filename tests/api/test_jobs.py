@@ -86,6 +86,9 @@ def test_a_key_makes_it_safe_to_repeat(api: httpx.Client, other: httpx.Client) -
     first = submit(api)
     assert submit(api) == first
     assert submit(other) != first
+    changed = api.post("/v1/jobs", json={**WISH, "prompt": "another"}, headers={"Idempotency-Key": "k" * 200})
+    assert changed.status_code == 400
+    assert "used before" in changed.json()["error"]["message"]
     for key in ("", "k" * 201):
         answer = api.post("/v1/jobs", json=WISH, headers={"Idempotency-Key": key})
         assert answer.status_code == 400

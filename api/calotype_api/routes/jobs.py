@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from calotype.errors import BadRequest
-from calotype.job import as_json
+from calotype.job import Job, as_json
 from calotype.request import Request as Wish
 from calotype_api.door import Json, door_of, object_of, person_of
 from calotype_api.errors import error_answer
@@ -31,8 +31,17 @@ async def submit(request: Request) -> Response:
     if key is not None and not 1 <= len(key) <= KEY_LIMIT:
         raise BadRequest.of("Idempotency-Key", f"has {len(key)} characters; give 1 to {KEY_LIMIT}, or no such header")
     wish = Wish.parse(await object_of(request))
-    job = await door_of(request).studio.submit(wish, person_of(request), key=key)
+    studio = door_of(request).studio
+    job = await studio.submit(wish, person_of(request), key=key)
+    if key is not None and not _is_of(job, studio.catalog.resolve(wish), wish):
+        raise BadRequest.of("Idempotency-Key", f"was used before, for another request (job {job.id}); take a new one")
     return Json(as_json(job), 201, {"Location": f"/v1/jobs/{job.id}"})
+
+
+def _is_of(job: Job, resolved: Wish, wish: Wish) -> bool:
+    """Whether the job is what this wish asks for. A seed that it leaves open was drawn for the job."""
+    open_seed = {"seed": job.request.seed} if wish.seed is None else {}
+    return job.request == resolved.model_copy(update=open_seed)
 
 
 @router.get("/v1/jobs")
