@@ -62,8 +62,9 @@ class Catalog:
         Raises :class:`BadRequest`. Resolving twice changes nothing.
         """
         model = _choose("model", request.model or self.default_model, self.models)
-        sampler = _choose("sampler", request.sampler or model.defaults.sampler, self.registry.samplers)
-        schedule = _choose("schedule", request.schedule or model.defaults.schedule, self.registry.schedules)
+        off = self._off()
+        sampler = _choose("sampler", request.sampler or model.defaults.sampler, self.registry.samplers, off)
+        schedule = _choose("schedule", request.schedule or model.defaults.schedule, self.registry.schedules, off)
         width = request.width or model.default_size[0]
         height = request.height or model.default_size[1]
         model.check_size(width, height)
@@ -134,7 +135,7 @@ class Catalog:
                 options[name] = {} if value is True else value
             elif registry.params_of(name) is None:
                 known = ", ".join(sorted({*registry.postprocessors, sampler, schedule}))
-                raise BadRequest.of(f"options.{name}", f"no such plugin; there are {known}")
+                raise BadRequest.of(f"options.{name}", f"no such plugin; there are {known}{self._off()}")
             elif name not in (sampler, schedule):
                 raise BadRequest.of(f"options.{name}", f"is not used: sampler is {sampler}, schedule is {schedule}")
             elif isinstance(value, dict):
@@ -162,6 +163,11 @@ class Catalog:
                 *(Problem(p.field, f"{p.message} (parameters of {name}: {fields})") for p in found)
             ) from None
 
+    def _off(self) -> str:
+        """A hint at installed plugins that are off: the likeliest reason why a name is not known."""
+        names = [info.name for info in self.registry.plugins if not info.on]
+        return f" (installed, but off: {', '.join(names)}; see calotype plugins list)" if names else ""
+
     def _check_delivered_size(self, request: Request) -> None:
         width, height = self.delivered_size(request)
         if width * height > PIXEL_LIMIT:
@@ -169,10 +175,10 @@ class Catalog:
             raise BadRequest.of("width, height", f"the picture would be {width}x{height}; at most {limit}")
 
 
-def _choose(field: str, name: str, known: Mapping[str, T]) -> T:
+def _choose(field: str, name: str, known: Mapping[str, T], hint: str = "") -> T:
     if name not in known:
         shown = name if len(name) <= 60 else f"{name[:60]}…"
-        raise BadRequest.of(field, f"{shown!r} is not one of {', '.join(known)}")
+        raise BadRequest.of(field, f"{shown!r} is not one of {', '.join(known)}{hint}")
     return known[name]
 
 

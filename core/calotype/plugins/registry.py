@@ -112,16 +112,20 @@ def _contributions(module: ModuleType) -> list[Contribution]:
     """Ask one module its hooks, through pluggy, so that a wrong signature is found at start and not in use."""
     manager = pluggy.PluginManager("calotype")
     manager.add_hookspecs(hookspecs)
-    manager.register(module)
-    manager.check_pending()
-    things = [
-        _checked(thing, hook, kind)
-        for hook, kind in _KINDS.items()
-        for answer in getattr(manager.hook, hook)()
-        for thing in answer
-    ]
+    try:
+        manager.register(module)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        what = " ".join(str(error).split())
+        raise _Refused(f"{what} (the hooks are {', '.join(_KINDS)}; they take no arguments)") from None
+    answered = {hook: answer for hook in _KINDS for answer in getattr(manager.hook, hook)()}
+    for hook, answer in answered.items():
+        if not isinstance(answer, Iterable):
+            raise _Refused(f"{hook}() returned {type(answer).__name__}; it must return a list of instances")
+    things = [_checked(thing, hook, _KINDS[hook]) for hook, answer in answered.items() for thing in answer]
     if not things:
-        raise _Refused("it adds nothing: no hook is implemented (is @calotype.hookimpl missing?)")
+        empty = " and ".join(f"{hook}() returned an empty list" for hook in answered)
+        raise _Refused(f"it adds nothing: {empty or 'no hook is implemented (is @calotype.hookimpl missing?)'}")
     return things
 
 

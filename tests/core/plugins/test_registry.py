@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from calotype.errors import SetupError
+from calotype.catalog import Catalog
+from calotype.checkpoint import EMBEDDED, inspect
+from calotype.errors import BadRequest, SetupError
 from calotype.plugins.registry import Registry
+from calotype.request import Request
 from strangers import write_plugin
 
 SAMPLER = """
@@ -65,6 +68,9 @@ def test_bundled_plugins_are_all_on(registry: Registry) -> None:
 def test_a_strangers_plugin_needs_to_be_listed(install) -> None:
     install("my_plugin", SAMPLER.format(name="mine"))
     off = next(info for info in Registry.discover().plugins if info.name == "my_plugin")
+    catalog = Catalog(Registry.discover(), [inspect(EMBEDDED)])
+    with pytest.raises(BadRequest, match=r"'mine' is not one of .*installed, but off: my_plugin; see calotype plugins"):
+        catalog.resolve(Request(prompt="x", sampler="mine"))
     assert (off.on, off.bundled, off.problem) == (False, False, "not listed in CALOTYPE_PLUGINS")
     registry = Registry.discover(["my_plugin"])
     on = next(info for info in registry.plugins if info.name == "my_plugin")
@@ -108,7 +114,8 @@ def test_a_plugin_is_taken_whole_or_not_at_all(install) -> None:
         ("import calotype\n@calotype.hookimpl\ndef calotype_samplers(wrong): return []", "wrong"),
         ("import calotype\n@calotype.hookimpl\ndef calotype_smaplers(): return []", "calotype_smaplers"),
         ("import calotype\n@calotype.hookimpl\ndef calotype_samplers(): return [3]", "returned int"),
-        ("import calotype\n@calotype.hookimpl\ndef calotype_samplers(): return 3", "TypeError"),
+        ("import calotype\n@calotype.hookimpl\ndef calotype_samplers(): return 3", "it must return a list"),
+        ("import calotype\n@calotype.hookimpl\ndef calotype_samplers(): return []", "returned an empty list"),
     ],
 )
 def test_a_bad_plugin_is_listed_and_stops_nothing(install, source: str, problem: str) -> None:
