@@ -30,6 +30,7 @@ _AT_ONCE: Final = 4
 ATTEMPTS: Final = 8
 """Tries that Discord may refuse before a delivery is given up. Those that an outage ate do not count."""
 FORBIDDEN: Final = "Your result is there, but I may not post it here. Ask a moderator to let me attach files."
+_LATE: Final = "in a message of its own"
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 600.0
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Deliverer:
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._ended_meanwhile: set[str] = set()
+        self._arrived: dict[int, str] = {}
+        """How deliveries arrived that are not recorded yet: their record is tried again, not they."""
         self._looking: asyncio.Task[None] | None = None
         self._look_again = False
         self._closed = False
@@ -107,20 +110,25 @@ class Deliverer:
     async def _try(self, delivery: Delivery) -> None:
         job = delivery.job
         try:
-            how = await self._bring(job, _address(delivery))
+            if delivery.id not in self._arrived:  # else only its record failed: it must not be sent again
+                self._arrived[delivery.id] = await self._bring(job, _address(delivery))
         except GivenUp as error:
             await self._failed(delivery, str(error), final=True)
         except wire.TROUBLE as error:
             # an outage, however long, uses up no attempt: only refusals do
             worn_out = delivery.attempts + 1 >= ATTEMPTS and not wire.passes(error)
-            final = getattr(error, "status", 0) in wire.NO_USE or worn_out
+            # without a code of Discord's own it is a proxy's word, which may pass
+            final = (getattr(error, "status", 0) in wire.NO_USE and wire.code(error) != 0) or worn_out
             await self._failed(delivery, wire.reason(error), final=final)
         except Exception as error:  # ours: a retry may be after an upgrade, and others must not wait for it
             log.exception("job %s: its message could not be made", job.id)
             await self._failed(delivery, wire.reason(error), final=delivery.attempts + 1 >= ATTEMPTS)
         else:
             await self._studio.delivered(delivery)
+            how = self._arrived.pop(delivery.id)
             log.info("job %s: %s, delivered %s", job.id, job.status.value, how)
+            if how == _LATE:
+                await self._tidy(job, _address(delivery))
 
     async def _failed(self, delivery: Delivery, reason: str, final: bool) -> None:
         wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(delivery.attempts, 20))
@@ -148,8 +156,7 @@ class Deliverer:
             kind = "private" if address.private else "out of the bot's reach otherwise"
             raise GivenUp(f"the reply can no longer be changed and it was {kind}; the result is in the history")
         await self._wire.send(address, looks.late(await self._look_of(job), address.name), job.id)
-        await self._tidy(job, address)
-        return "in a message of its own"
+        return _LATE
 
     async def _tell_forbidden(self, job: Job, address: Address) -> None:
         """Its person should know at least. Nothing depends on it."""

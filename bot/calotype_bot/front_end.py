@@ -19,6 +19,10 @@ _LONGEST_WAIT: Final = 300.0
 log = logging.getLogger(__name__)
 
 
+_REFUSED = "DISCORD_TOKEN: Discord refuses it; copy it anew from the developer portal (Bot, Reset Token)"
+_TOKEN_REFUSED = 4004
+
+
 class Discord(FrontEnd):
     """``/imagine`` on Discord servers. ``connector`` makes an aiohttp connector, for tests that bring a Discord."""
 
@@ -49,9 +53,11 @@ class Discord(FrontEnd):
                 async with bot:
                     return await bot.start(token.get_secret_value().strip())
             except discord.LoginFailure:
-                raise SetupError(
-                    "DISCORD_TOKEN: Discord refuses it; copy it anew from the developer portal (Bot, Reset Token)"
-                ) from None
+                raise SetupError(_REFUSED) from None
+            except discord.ConnectionClosed as error:  # the gateway's word; 4004 is a token that was reset
+                if error.code == _TOKEN_REFUSED:
+                    raise SetupError(_REFUSED) from None
+                log.warning("Discord closed the connection (%d); again in %.0f s", error.code, wait)
             except (aiohttp.ClientError, OSError, discord.HTTPException, discord.GatewayNotFound) as error:
                 # the page and the API go on meanwhile
                 log.warning("Discord cannot be reached (%s); again in %.0f s", type(error).__name__, wait)

@@ -69,14 +69,14 @@ class Presses:
         await interaction.response.send_modal(vary.VaryForm(job))
 
     async def _cancel(self, interaction: discord.Interaction[Any], job_id: str) -> None:
-        await interaction.response.defer()  # the message itself says what became of it: see delivery.py
+        await _acknowledge(interaction, job_id)  # the message itself says what became of it: see delivery.py
         job = await self._studio.cancel(job_id, await self._as(interaction, job_id))
         log.info("job %s: cancel was pressed; it is %s", job_id, job.status.value)
         if job.status.value != "cancelled":
             await say(interaction, "It was over already.")
 
     async def _delete(self, interaction: discord.Interaction[Any], job_id: str) -> None:
-        await interaction.response.defer()
+        await _acknowledge(interaction, job_id)
         try:
             await self._studio.erase(job_id, await self._as(interaction, job_id))
             log.info("job %s: erased", job_id)
@@ -97,6 +97,14 @@ class Presses:
         if not _moderates(interaction) or (job.reply_to or {}).get("guild_id") != interaction.guild_id:
             raise UnknownJob(job_id)
         return Person(person.key, person.name, operator=True)
+
+
+async def _acknowledge(interaction: discord.Interaction[Any], job_id: str) -> None:
+    """Tell Discord that we have it. What was pressed is done even if the line breaks at this moment."""
+    try:
+        await interaction.response.defer()
+    except wire.TROUBLE as error:
+        log.warning("job %s: a press was not acknowledged: %s", job_id, wire.reason(error))
 
 
 def _moderates(interaction: discord.Interaction[Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final
 
 import aiohttp
@@ -19,6 +20,7 @@ NO_USE: Final = frozenset({400, 403, 404, 405, 413})
 """HTTP statuses with which the same call is refused again, however often it is made."""
 TROUBLE: Final = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
 """What a call may raise."""
+_SECRET: Final = re.compile(r"(webhooks|interactions)/[^\s'\"]+")
 NOBODY: Final = discord.AllowedMentions.none()
 
 
@@ -81,4 +83,6 @@ def reason(error: BaseException) -> str:
     """One line for the log and the outbox."""
     if isinstance(error, discord.HTTPException):
         return f"HTTP {error.status}, code {error.code}: {' '.join(error.text.split())[:200]}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    # aiohttp's own errors hold the whole address, and with it the token that answers the interaction
+    words = _SECRET.sub(r"\1/…", " ".join(str(error).split()))
+    return f"{type(error).__name__}: {words[:200]}"

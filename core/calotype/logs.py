@@ -10,7 +10,7 @@ from typing import Final, TextIO
 from calotype.errors import SetupError
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_OWN: Final = ("calotype", "calotype_api", "calotype_gradio", "calotype_plugins")
+_OWN: Final = ("calotype", "calotype_api", "calotype_bot", "calotype_gradio", "calotype_plugins")
 
 
 class _Stderr(logging.StreamHandler[TextIO]):

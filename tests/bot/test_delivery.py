@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 from bot_stage import House, Stage, labels, words
 
+from calotype.errors import DatabaseError
 from calotype.job import Job
 from calotype.person import Person
 from calotype.request import Request
+from calotype.studio import Studio
 from calotype_bot import delivery, wire
 from calotype_bot.address import Address
 from calotype_bot.options import read
@@ -257,3 +260,33 @@ def test_an_address_hides_its_token() -> None:
     address = Address(1, "secret-token", time.time(), 2, 3, 4, 5, "anna", False, True)
     assert "secret-token" not in repr(address)
     assert Address.read(address.written()) == address
+
+
+def test_a_result_that_arrived_is_not_sent_again_because_its_record_failed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refusals = Studio.delivered, [DatabaseError("database: is full")] * 3
+
+    async def full(self: Studio, each: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        await real(self, each)
+
+    async def scenario(at: Stage) -> None:
+        await left_over(at)
+        monkeypatch.setattr(Studio, "delivered", full)
+        await at.restart()
+        for _ in range(8):
+            await asyncio.sleep(0.1)
+            await at.env.advance_time(6)
+        assert not refusals
+        assert await outbox(at) == []
+        assert len(sent(at, "PATCH", "/webhooks/")) == 1
+
+    house.run(scenario)
+
+
+def test_no_reason_holds_a_token() -> None:
+    error = aiohttp.ServerDisconnectedError("400, url='https://discord.com/api/v10/webhooks/1/SECRET/messages/5'")
+    assert "SECRET" not in wire.reason(error)
+    assert "webhooks/…" in wire.reason(error)

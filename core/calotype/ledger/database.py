@@ -59,6 +59,7 @@ def open_engine(url: str, *, foreign_keys: bool = True) -> Engine:
         url,
         connect_args={"timeout": BUSY_TIMEOUT},
         json_serializer=partial(json.dumps, ensure_ascii=False, allow_nan=False),
+        hide_parameters=True,  # prompts and tokens must not come into the log with a database error
         max_overflow=-1,  # as many connections as threads read; the writer is one
     )
 
