@@ -59,6 +59,11 @@ class Address:
         return {"front_end": "discord", **asdict(self)}
 
     @property
+    def out_of_reach(self) -> bool:
+        """Whether neither the reply can be changed nor a message of the bot's own may follow it."""
+        return self.expired and not self.fallback
+
+    @property
     def expired(self) -> bool:
         """Whether Discord will not take the token any more."""
         return discord.utils.utcnow().timestamp() - self.created > TOKEN_LIVES - _MARGIN

@@ -9,11 +9,12 @@ from typing import Any
 import discord
 
 from calotype.errors import UnknownJob
-from calotype.job import Job
+from calotype.job import Job, JobStatus
 from calotype.person import Person
 from calotype.request import Request
 from calotype.studio import Studio
-from calotype_bot import vary, wire
+from calotype_bot import looks, vary, wire
+from calotype_bot.address import Address
 from calotype_bot.buttons import JobButton, Press
 from calotype_bot.desk import SOMEBODY_ELSES, SORRY, UNKNOWN, Desk, person_of, say
 
@@ -72,8 +73,11 @@ class Presses:
         await _acknowledge(interaction, job_id)  # the message itself says what became of it: see delivery.py
         job = await self._studio.cancel(job_id, await self._as(interaction, job_id))
         log.info("job %s: cancel was pressed; it is %s", job_id, job.status.value)
-        if job.status.value != "cancelled":
+        if job.status is not JobStatus.CANCELLED:
             await say(interaction, "It was over already.")
+        elif Address.read(job.reply_to or {}).out_of_reach:
+            # its own token is void and no message of ours may follow it: this press's token is what is left
+            await interaction.edit_original_response(view=looks.ended(job, self._studio, (), ()).view, attachments=[])
 
     async def _delete(self, interaction: discord.Interaction[Any], job_id: str) -> None:
         await _acknowledge(interaction, job_id)

@@ -203,6 +203,20 @@ def test_cancel_while_running(house: House) -> None:
     house.run(scenario, patient=False)
 
 
+def test_cancel_of_a_private_job_after_its_token_is_void(house: House) -> None:
+    async def scenario(at: Stage) -> None:
+        running = (await at.imagine(**LONG, options=None, images=8, private=True)).response
+        assert running is not None
+        await at.until(lambda: labels(running) == ["Cancel"])
+        await at.env.advance_time(16 * 60)
+        await at.anna.click(running, label="Cancel")
+        assert (await at.jobs())[0].status is JobStatus.CANCELLED
+        await at.until(lambda: "Cancelled." in words(running))
+        assert labels(running) == ["Re-roll", "Vary", "Delete"]
+
+    house.run(scenario, patient=False)
+
+
 def test_cancel_while_queued_also_by_a_moderator(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with stage(tmp_path, patient=False, slots=1, residents=1) as at:
