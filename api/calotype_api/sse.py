@@ -6,10 +6,11 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any, Final
 
-from calotype.events import Event, Failed, Finished, Preview, Queued, Stepped
+from calotype.events import Event, Failed, Finished, Preview, Queued, Stepped, or_nothing
 
 _HEARTBEAT: Final = 15.0
 """Seconds of silence after which a comment is sent, so that neither side takes the other for dead."""
@@ -17,27 +18,15 @@ _HEARTBEAT: Final = 15.0
 
 async def follow(events: AsyncIterator[Event], *, previews: bool) -> AsyncIterator[str]:
     """Each event as a block of text, with heartbeats between. ``previews`` adds base64 JPEGs to the steps."""
-    coming: asyncio.Future[Event] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait({coming}, timeout=_HEARTBEAT)
-            if not done:
+    async with aclosing(or_nothing(events, _HEARTBEAT)) as told:  # a client that has gone ends the watch
+        async for event in told:
+            if event is None:
                 yield ": still here\n\n"
                 continue
-            try:
-                event = coming.result()
-            except StopAsyncIteration:
-                return
-            coming = None
             data = _data(event)
             if previews and isinstance(event, Stepped) and event.preview is not None:
                 data["preview"] = await asyncio.to_thread(_base64, event.preview)
             yield f"event: {type(event).__name__.lower()}\ndata: {json.dumps(data)}\n\n"
-    finally:
-        if coming is not None:  # the client has gone: end the watch
-            coming.cancel()
-            await asyncio.wait({coming})
 
 
 def _data(event: Event) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, Protocol
 
 import typer
@@ -14,7 +14,7 @@ from calotype.catalog import Catalog
 from calotype.checkpoint import EMBEDDED
 from calotype.config import Settings
 from calotype.errors import BadRequest, CalotypeError, SetupError
-from calotype.events import Event
+from calotype.events import Event, or_nothing
 from calotype.home import Home, ServerAddress
 from calotype.job import as_json
 from calotype.person import OPERATOR
@@ -105,24 +105,12 @@ class Own:
 async def follow(room: Darkroom, job_id: str) -> AsyncGenerator[Event, None]:
     """The job's events to the last. Raises :class:`SetupError` if none will come, for want of an engine."""
     events = room.watch(job_id)
-    coming: asyncio.Future[Event] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait({coming}, timeout=_LOOK_EVERY)
-            if done:
-                event = coming.result()
-                coming = None
+    async with aclosing(events), aclosing(or_nothing(events, _LOOK_EVERY)) as told:
+        async for event in told:
+            if event is not None:
                 yield event
             elif (reason := await room.problem()) is not None:
                 raise SetupError(f"engine: it could not be started: {reason}")
-    except StopAsyncIteration:
-        return
-    finally:
-        if coming is not None:
-            coming.cancel()
-            await asyncio.wait({coming})
-        await events.aclose()
 
 
 @asynccontextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -83,3 +85,24 @@ class Cancelled:
 
 Event: TypeAlias = Queued | Started | Stepped | Finished | Failed | Cancelled
 FINAL = (Finished, Failed, Cancelled)
+
+
+async def or_nothing(events: AsyncIterator[Event], seconds: float) -> AsyncGenerator[Event | None, None]:
+    """The events, and None whenever none has come for so long. Nothing is lost while it waits; close it when done."""
+    coming: asyncio.Future[Event] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(events))
+            done, _ = await asyncio.wait({coming}, timeout=seconds)
+            if not done:
+                yield None
+                continue
+            try:
+                event = coming.result()
+            except StopAsyncIteration:
+                return
+            coming = None
+            yield event
+    finally:
+        if coming is not None and coming.cancel():
+            await asyncio.wait({coming})

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import gradio as gr
 
 from calotype.errors import BadRequest, NotAllowed
-from calotype.events import Cancelled, Event, Failed, Finished, Queued, Started, Stepped
+from calotype.events import Cancelled, Event, Failed, Finished, Queued, Started, Stepped, or_nothing
 from calotype.job import Job, JobStatus
 from calotype.person import Person
 from calotype.studio import Studio
@@ -100,7 +100,7 @@ class Handlers:
         """Every event as the page shows it, previews not more often than an eye can follow."""
         page, drawn, said = self._layout, 0.0, ""
         waiting: Queued | None = None
-        async for event in _or_nothing(events, _LOOK_AGAIN):
+        async for event in or_nothing(events, _LOOK_AGAIN):
             match event:
                 case Queued() | None:
                     waiting = event or waiting
@@ -163,27 +163,6 @@ class Handlers:
             if chip.elem_id == pressed:
                 return {self._form.prompt: example}
         return {}
-
-
-async def _or_nothing(events: AsyncIterator[Event], seconds: float) -> AsyncIterator[Event | None]:
-    """The events, and None whenever none has come for so long."""
-    coming: asyncio.Future[Event] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait({coming}, timeout=seconds)
-            if not done:
-                yield None
-                continue
-            try:
-                event = coming.result()
-            except StopAsyncIteration:
-                return
-            coming = None
-            yield event
-    finally:
-        if coming is not None and coming.cancel():
-            await asyncio.wait({coming})
 
 
 def _sorry(job_id: str | None) -> str:
