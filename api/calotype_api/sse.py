@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any, Final
 
-from calotype.events import Event, Failed, Finished, Preview, Queued, Stepped, or_nothing
+from calotype.events import Event, Failed, Finished, Preview, Queued, Started, Stepped, or_nothing
 
 _HEARTBEAT: Final = 15.0
 """Seconds of silence after which a comment is sent, so that neither side takes the other for dead."""
@@ -35,6 +35,8 @@ def _data(event: Event) -> dict[str, Any]:
     match event:
         case Queued(position=position):
             data["position"] = position
+        case Started(notes=notes) if notes:
+            data["notes"] = list(notes)
         case Stepped(step=step, steps=steps):
             data |= {"step": step, "steps": steps}
         case Finished(pictures=pictures):

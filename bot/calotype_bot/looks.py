@@ -20,6 +20,8 @@ WAITING, RUNNING, DONE, WRONG, QUIET = 0x8A8F98, 0xD9A441, 0x3BA55D, 0xD05353, 0
 _BAR: Final = 16
 _NEGATIVE_SHOWN: Final = 200
 _NOTES_SHOWN: Final = 3
+_NOTES_LIMIT: Final = 300
+"""Characters of all notes together, before they are escaped."""
 _PREVIEW: Final = "preview.jpg"
 _ALT_LIMIT: Final = 250
 
@@ -50,11 +52,11 @@ def waiting(job: Job, position: int, ready: bool, problem: bool) -> Look:
     return _look(job, WAITING, [text], presses=[Press.CANCEL])
 
 
-def running(job: Job, step: int, steps: int, preview: bytes | None) -> Look:
-    """Under way. No step done yet is step 0."""
+def running(job: Job, step: int, steps: int, preview: bytes | None, notes: Sequence[str] = ()) -> Look:
+    """Under way, with what is noted already. No step done yet is step 0."""
     text = f"Developing · step {step} of {steps}\n{bar(step, steps)}" if steps else "Developing …"
     shown = [] if preview is None else [Enclosure(_PREVIEW, preview)]
-    return _look(job, RUNNING, [text], shown, "the picture so far", presses=[Press.CANCEL])
+    return _look(job, RUNNING, [text], shown, "the picture so far", _small(_noted(notes)), [Press.CANCEL])
 
 
 def bar(step: int, steps: int) -> str:
@@ -75,9 +77,21 @@ def ended(job: Job, studio: Studio, pictures: Sequence[Enclosure] = (), missing:
     if job.request.negative_prompt:
         said.append(f"not: {plain(job.request.negative_prompt, _NEGATIVE_SHOWN)}")
     noted = list(dict.fromkeys([*(note for each in pictures for note in each.notes), *missing]))
-    said += [f"note: {plain(note, 100)}" for note in noted[:_NOTES_SHOWN]]
-    below = "\n".join(f"-# {line}" for line in said)
-    return _look(job, DONE, [], pictures, job.request.prompt, below, presses)
+    return _look(job, DONE, [], pictures, job.request.prompt, _small([*said, *_noted(noted)]), presses)
+
+
+def _noted(notes: Sequence[str]) -> list[str]:
+    said: list[str] = []
+    left = _NOTES_LIMIT
+    for note in notes[:_NOTES_SHOWN]:
+        if left > 0:
+            said.append(f"note: {plain(note, left)}")
+            left -= len(note)
+    return said
+
+
+def _small(lines: Sequence[str]) -> str:
+    return "\n".join(f"-# {line}" for line in lines)
 
 
 def settings(job: Job, studio: Studio) -> list[str]:

@@ -74,6 +74,7 @@ class _Progress:
     def __init__(self, studio: Studio, line: Wire, budget: Budget, job: Job, address: Address) -> None:
         self._studio, self._wire, self._budget, self._job, self._address = studio, line, budget, job, address
         self._latest: Event | None = None
+        self._notes: tuple[str, ...] = ()
         self._edited = -EACH_EVERY
 
     async def run(self) -> None:
@@ -93,6 +94,8 @@ class _Progress:
                         if not isinstance(event, Queued | Started | Stepped):
                             return
                         self._latest = event
+                        if isinstance(event, Started):
+                            self._notes = event.notes or self._notes
                     elif turn is not None:
                         turn = None
                         await self._show()
@@ -115,9 +118,9 @@ class _Progress:
                 look = looks.waiting(self._job, position, self._studio.ready, broken)
             case Stepped(step=step, steps=steps, preview=preview):
                 jpeg = await asyncio.to_thread(preview.jpeg) if preview is not None else None
-                look = looks.running(self._job, step, steps, jpeg)
+                look = looks.running(self._job, step, steps, jpeg, self._notes)
             case _:
-                look = looks.running(self._job, 0, 0, None)
+                look = looks.running(self._job, 0, 0, None, self._notes)
         self._edited = asyncio.get_running_loop().time()
         try:
             await self._wire.edit(self._address, look)

@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections import defaultdict, deque
 
-from calotype.events import FINAL, Event, Queued, Stepped
+from calotype.events import FINAL, Event, Queued, Started, Stepped
 
 
 class Watcher:
@@ -55,6 +55,8 @@ class Bus:
     def __init__(self) -> None:
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
         self._lock = threading.Lock()
+        self._begun: dict[str, Started] = {}
+        """What was noted when a job was started, for those who come later: of jobs that are not over."""
 
     def watch(self, job_id: str) -> Watcher:
         """Begin to watch a job, from a running event loop. Close the watcher when done."""
@@ -66,6 +68,10 @@ class Bus:
     def publish(self, event: Event) -> None:
         """Tell everybody who watches the job; from any thread."""
         with self._lock:
+            if isinstance(event, Started) and event.notes:
+                self._begun[event.job_id] = event
+            elif is_final(event):
+                self._begun.pop(event.job_id, None)
             watchers = list(self._watchers.get(event.job_id, ()))
         for watcher in watchers:
             watcher.push(event)
@@ -74,6 +80,10 @@ class Bus:
         """Jobs that somebody watches."""
         with self._lock:
             return list(self._watchers)
+
+    def started(self, job_id: str) -> Started:
+        """The event that a running job was started with, again."""
+        return self._begun.get(job_id) or Started(job_id)
 
     def is_watched(self, job_id: str) -> bool:
         """Whether a preview of this job would be seen."""

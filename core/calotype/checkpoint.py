@@ -1,7 +1,8 @@
 """What a model folder holds, read from its JSON files and safetensors headers: no torch, milliseconds.
 
 A diffusers folder is enough. A file ``calotype.json`` beside ``model_index.json`` may add a name, the sizes the
-model was trained for, its best settings and examples; every key of it is optional.
+model was trained for, its best settings and examples; every key of it is optional. A file ``vocabulary.json`` may say
+what it was taught (see :mod:`calotype.vocabulary`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from calotype.errors import BadRequest, ModelError
 from calotype.request import GUIDANCE_LIMIT, SIDE_LIMIT, STEPS_LIMIT, problems
+from calotype.vocabulary import Vocabulary
 
 EMBEDDED: Final = Path(__file__).parent / "embedded"
 """The small model that ships with Calotype."""
@@ -80,6 +82,8 @@ class ModelInfo:
     postprocess: tuple[str, ...]
     """Post-processors that run unless a request switches them off."""
     examples: tuple[str, ...]
+    vocabulary: Vocabulary | None = None
+    """What it was taught, if its folder says so."""
 
     @property
     def relative_cost(self) -> float:
@@ -114,7 +118,7 @@ def inspect(folder: Path, name: str | None = None) -> ModelInfo:
     schedule = _json(folder, "scheduler/scheduler_config.json")
     if not (folder / "tokenizer").is_dir():
         raise ModelError(f"model: {folder} has no folder 'tokenizer'; it is not a complete diffusers folder")
-    card = _card(folder)
+    card, vocabulary = _card(folder), _vocabulary(folder)
     prediction = str(schedule.get("prediction_type", "epsilon"))
     if prediction not in _PREDICTIONS:
         raise ModelError(f"model: {folder} predicts {prediction!r}; supported are {', '.join(_PREDICTIONS)}")
@@ -142,6 +146,7 @@ def inspect(folder: Path, name: str | None = None) -> ModelInfo:
             defaults=card.defaults,
             postprocess=card.postprocess,
             examples=card.examples,
+            vocabulary=vocabulary,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"model: {folder} has a config.json without what is needed: {error!r}") from None
@@ -200,3 +205,12 @@ def _card(folder: Path) -> _Card:
         return _Card.model_validate(_json(folder, "calotype.json"))
     except ValidationError as error:
         raise ModelError(f"model: {folder / 'calotype.json'}: {BadRequest(*problems(error))}") from None
+
+
+def _vocabulary(folder: Path) -> Vocabulary | None:
+    if not (folder / "vocabulary.json").exists():
+        return None
+    try:
+        return Vocabulary.parse(_json(folder, "vocabulary.json"))
+    except ValidationError as error:
+        raise ModelError(f"model: {folder / 'vocabulary.json'}: {BadRequest(*problems(error))}") from None

@@ -65,8 +65,8 @@ def run(wish: Wish) -> int:
     """Make the pictures; the exit code. Raises :class:`CalotypeError` for all that goes wrong."""
     logs.set_up("WARNING")
     order = check(wish)
-    job, files = asyncio.run(_produce(order))
-    _report(order, job, files)
+    job, files, noted = asyncio.run(_produce(order))
+    _report(wish, job, files, noted)
     return 0
 
 
@@ -125,7 +125,7 @@ def _is_folder(model: str) -> bool:
     return os.sep in model or model.startswith((".", "~")) or Path(model).is_dir()
 
 
-async def _produce(order: Order) -> tuple[dict[str, Any], list[Path]]:
+async def _produce(order: Order) -> tuple[dict[str, Any], list[Path], list[str]]:
     from calotype.cli_progress import ProgressLine
     from calotype.darkroom import follow, open_darkroom
 
@@ -144,7 +144,7 @@ async def _produce(order: Order) -> tuple[dict[str, Any], list[Path]]:
             paths = order.target.paths(job["request"]["prompt"], job["request"]["seed"], len(job["pictures"]))
             for path, picture in zip(paths, job["pictures"], strict=True):
                 write(path, await room.picture(job_id, picture["index"], picture["sha256"]))
-    return job, paths
+    return job, paths, line.noted
 
 
 @asynccontextmanager
@@ -171,14 +171,16 @@ def _must_go_on(event: Event) -> None:
             raise JobFailed("job: it was cancelled by somebody else")
 
 
-def _report(order: Order, job: Mapping[str, Any], files: Sequence[Path]) -> None:
-    total = time.monotonic() - order.wish.begun
-    if order.wish.as_json:
+def _report(wish: Wish, job: Mapping[str, Any], files: Sequence[Path], noted: Sequence[str]) -> None:
+    total = time.monotonic() - wish.begun
+    if wish.as_json:
         typer.echo(json.dumps(report(job, files, total)))
         return
     for path, picture in zip(files, job["pictures"], strict=True):
         typer.echo(f"{path}  {picture['width']}x{picture['height']}  seed {picture['seed']}")
-        for note in picture["notes"]:
+    notes = dict.fromkeys(note for picture in job["pictures"] for note in picture["notes"])
+    for note in notes:
+        if note not in noted:  # those were told while the pictures were made
             typer.echo(f"note: {note}", err=True)
 
 

@@ -16,6 +16,8 @@ class ProgressLine:
     def __init__(self, *, quiet: bool) -> None:
         console = Console(stderr=True)
         self._quiet = quiet or not console.is_terminal
+        self.noted: list[str] = []
+        """Notes that were told."""
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -40,13 +42,21 @@ class ProgressLine:
         """Something that takes unknown time."""
         self._progress.update(self._task, description=text)
 
+    def _note(self, note: str) -> None:
+        """Above the line, where it stays."""
+        if not self._quiet and note not in self.noted:
+            self.noted.append(note)
+            self._progress.console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+
     def show(self, event: Event, *, loading: bool) -> None:
         """An event of the job; ``loading``: the model is not there yet."""
         match event:
             case Queued(position=position):
                 self.say("loading the model…" if loading else f"position {position + 1} in the queue")
-            case Started():
+            case Started(notes=notes):
                 self.say("started")
+                for note in notes:
+                    self._note(note)
             case Stepped(step=step, steps=steps):
                 self._progress.update(self._task, description=f"step {step} of {steps}", completed=step, total=steps)
             case Finished():

@@ -45,9 +45,10 @@ class Queued:
 
 @dataclass(frozen=True)
 class Started:
-    """An engine has it."""
+    """An engine has it. ``notes`` is what can be said before the pictures are there; they will carry it too."""
 
     job_id: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def event_of(name: str, data: Mapping[str, Any]) -> Event | None:
         case "queued":
             event = Queued(job_id, int(data["position"]))
         case "started":
-            event = Started(job_id)
+            event = Started(job_id, tuple(data.get("notes", ())))  # an older server sends none
         case "stepped":
             event = Stepped(job_id, int(data["step"]), int(data["steps"]))
         case "finished":

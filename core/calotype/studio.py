@@ -12,7 +12,7 @@ from calotype.bus import Bus, is_final
 from calotype.catalog import Catalog
 from calotype.checkpoint import ModelInfo, inspect
 from calotype.errors import BadRequest, NotAllowed, UnknownJob
-from calotype.events import Cancelled, Event, Failed, Finished, Queued, Started
+from calotype.events import Cancelled, Event, Failed, Finished, Queued
 from calotype.job import Job, JobStatus
 from calotype.moderation import PromptReview
 from calotype.person import Person
@@ -197,7 +197,7 @@ class Studio:
                 position = await asyncio.to_thread(self._ledger.position, job.id)
                 return Queued(job.id, position or 0)
             case JobStatus.RUNNING:
-                return Started(job.id)
+                return self._bus.started(job.id)
             case JobStatus.FINISHED:
                 return Finished(job.id, job.pictures)
             case JobStatus.FAILED:

@@ -100,6 +100,7 @@ class Handlers:
         """Every event as the page shows it, previews not more often than an eye can follow."""
         page, drawn, said = self._layout, 0.0, ""
         waiting: Queued | None = None
+        notes: tuple[str, ...] = ()
         async for event in or_nothing(events, _LOOK_AGAIN):
             match event:
                 case Queued() | None:
@@ -109,8 +110,9 @@ class Handlers:
                         said = text
                         yield {page.status: views.status(said)}
                 case Started():
-                    waiting, said = None, ""
-                    yield {page.status: views.status("Developing …")}
+                    waiting, said, notes = None, "", event.notes or notes
+                    noted = {page.stage: views.developing(None, 0, 0, notes)} if notes else {}
+                    yield {page.status: views.status("Developing …"), **noted}
                 case Stepped(step=step, steps=steps, preview=preview):
                     waiting, now = None, time.monotonic()
                     if now - drawn < _REDRAW and step < steps:
@@ -119,7 +121,7 @@ class Handlers:
                     jpeg = await asyncio.to_thread(preview.jpeg) if preview is not None else None
                     yield {
                         page.status: views.status(f"Developing: step {step} of {steps}"),
-                        page.stage: views.developing(jpeg, step, steps),
+                        page.stage: views.developing(jpeg, step, steps, notes),
                     }
                 case Finished() | Failed() | Cancelled():
                     waiting = None  # the job itself says it all, see _ended

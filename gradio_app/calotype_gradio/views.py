@@ -64,21 +64,24 @@ def position(ahead: int) -> str:
     return f"{ahead} job{'s' if ahead > 1 else ''} before yours."
 
 
-def developing(preview: bytes | None, step: int, steps: int) -> str:
-    """The picture so far. Its place is as large as the finished picture's, so that nothing jumps."""
+def developing(preview: bytes | None, step: int, steps: int, notes: Sequence[str] = ()) -> str:
+    """The picture so far, and what is noted already. It is as large as the finished picture, so that nothing jumps."""
     image = ""
     if preview is not None:
         image = (
             f'<img class="ct-preview" alt="preview" src="data:image/jpeg;base64,{base64.b64encode(preview).decode()}">'
         )
     share = f'<progress max="{max(steps, 1)}" value="{step}"></progress>' if steps else "<progress></progress>"
-    return f'<div class="ct-stage ct-developing"><div class="ct-print">{image}</div>{share}</div>'
+    print_ = f'<div class="ct-print">{image}</div>'
+    return f'<div class="ct-stage ct-developing">{print_}{share}{_notes(notes)}</div>'
 
 
 def pictures(job: Job) -> str:
     """The finished pictures, each a link to the file itself."""
-    prints = "".join(_print(picture, job.request.prompt) for picture in job.pictures)
-    return f'<div class="ct-stage ct-finished" data-count="{len(job.pictures)}">{prints}</div>'
+    several = [picture.notes for picture in job.pictures] if len(job.pictures) > 1 else [()]
+    common = [note for note in several[0] if all(note in notes for notes in several)]
+    prints = "".join(_print(picture, job.request.prompt, common) for picture in job.pictures)
+    return f'<div class="ct-stage ct-finished" data-count="{len(job.pictures)}">{prints}{_notes(common)}</div>'
 
 
 def used(job: Job, catalog: Catalog) -> str:
@@ -101,8 +104,9 @@ def _address(picture: Picture) -> str:
     return f"page/pictures/{picture.sha256}.png?seed={picture.seed}"  # relative: the page may lie under a prefix
 
 
-def _print(picture: Picture, prompt: str) -> str:
-    url, notes = _address(picture), "".join(f"<small>{escape(note)}</small>" for note in picture.notes)
+def _print(picture: Picture, prompt: str, common: Sequence[str]) -> str:
+    """One picture with its own notes; ``common`` ones are said once for all."""
+    url, notes = _address(picture), _notes([note for note in picture.notes if note not in common])
     crisp = ' class="ct-crisp"' if picture.width <= _SMALL else ""
     return (
         f'<figure><a class="ct-print" href="{url}" target="_blank" rel="noopener" title="open the file">'
@@ -110,6 +114,10 @@ def _print(picture: Picture, prompt: str) -> str:
         f"<figcaption><span>seed <code>{picture.seed}</code></span>"
         f'<a href="{url}" download="calotype-{picture.seed}.png">Download</a>{notes}</figcaption></figure>'
     )
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return "".join(f"<small>{escape(note)}</small>" for note in notes)
 
 
 def _card(picture: Picture, job: Job) -> str:

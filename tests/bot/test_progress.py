@@ -33,6 +33,30 @@ def test_loading_position_steps_and_preview(house: House) -> None:
     house.run(scenario, patient=False)
 
 
+def test_a_hint_is_shown_while_it_runs_and_with_the_result_and_once(house: House) -> None:
+    async def scenario(at: Stage) -> None:
+        running = (await at.imagine(prompt="a xqzptv", **(LONG | {"steps": 40, "images": 1}))).response
+        assert running is not None
+        await at.until(lambda: "step" in words(running))
+        assert words(running).count('does not know "xqzptv"') == 1
+        await at.until(lambda: "step 40" not in words(running) and "seed" in words(running))
+        assert words(running).count('does not know "xqzptv"') == 1
+
+    house.run(scenario, patient=False)
+
+
+def test_long_notes_fit(house: House) -> None:
+    async def scenario(at: Stage) -> None:
+        await at.imagine(steps=1)
+        (job, *_) = await at.jobs()
+        said = words(Shown(looks.running(job, 1, 2, None, ["*" * 280, "second " * 9, "third"])))
+        assert said.count("\\*") == 280
+        assert "second" in said
+        assert "third" not in said
+
+    house.run(scenario)
+
+
 def test_an_edit_that_fails_ends_the_watching_and_not_the_job(house: House) -> None:
     async def scenario(at: Stage) -> None:
         at.env.inject_error("PATCH", "/webhooks/*", status=404, code=10062, times=1)

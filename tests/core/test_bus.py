@@ -32,6 +32,17 @@ def test_a_slow_watcher_keeps_the_latest_step_and_every_state() -> None:
     assert asyncio.run(scenario()) == [Queued("j", 1), Started("j"), Stepped("j", 100, 100), Finished("j", ())]
 
 
+def test_what_was_noted_at_the_start_is_kept_until_the_job_is_over() -> None:
+    bus, noted = Bus(), Started("j", ("a note",))
+    assert bus.started("j") == Started("j")
+    bus.publish(noted)
+    bus.publish(Stepped("j", 1, 2))
+    assert bus.started("j") == noted
+    assert bus.started("other") == Started("other")
+    bus.publish(Finished("j", ()))
+    assert bus.started("j") == Started("j")
+
+
 def test_events_of_other_threads_arrive_in_order() -> None:
     async def scenario() -> list[Event]:
         bus = Bus()

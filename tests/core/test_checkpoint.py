@@ -20,6 +20,8 @@ def test_the_embedded_model_is_described() -> None:
     assert info.parameters == 7_382_076
     assert info.relative_cost == info.parameters / SD15_PARAMETERS
     assert info.examples
+    assert info.vocabulary is not None
+    assert dict(info.vocabulary.concepts)["cat"] == ("kitty", "feline")
 
 
 def test_a_plain_folder_is_described(tiny_sd1: Path) -> None:
@@ -27,6 +29,7 @@ def test_a_plain_folder_is_described(tiny_sd1: Path) -> None:
     assert (info.name, info.family, info.prediction) == ("tiny-sd1", "sd1", "epsilon")
     assert (info.latent_channels, info.vae_scale, info.default_size) == (4, 8, (64, 64))
     assert not info.fixed_sizes
+    assert info.vocabulary is None
 
 
 def _truncate(folder: Path) -> None:
@@ -67,6 +70,9 @@ def _pickle(folder: Path) -> None:
         (lambda f: (f / "calotype.json").write_text('{"defaults": {"steps": 0}}'), "defaults.steps: 0 is too small"),
         (lambda f: (f / "calotype.json").write_text('{"sizes": [[60, 64]]}'), "sizes"),
         (lambda f: (f / "calotype.json").write_text('{"colour": 1}'), "colour: is not a field"),
+        (lambda f: (f / "vocabulary.json").write_text('{"concepts": {"cat": "x"}}'), "vocabulary.json: concepts.cat: "),
+        (lambda f: (f / "vocabulary.json").write_text('{"words": []}'), "vocabulary.json: concepts: is missing"),
+        (lambda f: (f / "vocabulary.json").write_text("[]"), "vocabulary.json does not hold a JSON object"),
     ],
 )
 def test_damage_is_named(tiny_sd1: Path, tmp_path: Path, damage: Callable[[Path], object], words: str) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from calotype.cli_imagine import options, report
+from calotype.cli_imagine import Wish, _report, options, report
 from calotype.cli_output import Target, slug, write
+from calotype.cli_progress import ProgressLine
 from calotype.errors import BadRequest, SetupError
+from calotype.events import Started
 from calotype.home import Home
 from serving import PATIENCE, start, until
 
@@ -65,6 +67,36 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="output: "):
         write(tmp_path / "folder.png", b"third")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "folder.png"]
+
+
+def test_a_note_is_told_above_the_progress_and_not_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(quiet: bool) -> tuple[list[str], str]:
+        with ProgressLine(quiet=quiet) as line:
+            for event in (Started("j"), Started("j", ("a [note]",)), Started("j", ("a [note]",))):
+                line.show(event, loading=False)
+        return line.noted, capsys.readouterr().err
+
+    noted, shown = told(quiet=False)
+    assert (noted, shown) == ([], ""), "no terminal: the notes come with the result"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    noted, shown = told(quiet=False)
+    assert noted == ["a [note]"]
+    assert shown.count("note: a [note]") == 1
+    assert told(quiet=True) == ([], "")
+
+
+@pytest.mark.parametrize(("noted", "left"), [([], "note: all\nnote: one\n"), (["all"], "note: one\n")])
+def test_a_note_of_several_pictures_is_told_once(
+    capsys: pytest.CaptureFixture[str], noted: list[str], left: str
+) -> None:
+    picture = {"index": 0, "seed": 7, "width": 64, "height": 64}
+    pictures = [{**picture, "notes": ["all", "one"]}, {**picture, "notes": ["all"]}]
+    _report(Wish({}, [], None, False, 0.0), {"pictures": pictures}, [Path("a.png"), Path("b.png")], noted)
+    shown = capsys.readouterr()
+    assert shown.out == "a.png  64x64  seed 7\nb.png  64x64  seed 7\n"
+    assert shown.err == left
 
 
 def test_report_counts_seconds() -> None:

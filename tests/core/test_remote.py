@@ -91,6 +91,7 @@ def test_events_there_and_back() -> None:
     picture = {"index": 0, "seed": 7, "sha256": "ab", "width": 64, "height": 32, "notes": ["skipped"]}
     assert event_of("queued", {"job_id": "j", "position": 3}) == Queued("j", 3)
     assert event_of("started", {"job_id": "j"}) == Started("j")
+    assert event_of("started", {"job_id": "j", "notes": ["a note"]}) == Started("j", ("a note",))
     assert event_of("stepped", {"job_id": "j", "step": 1, "steps": 4, "preview": "…"}) == Stepped("j", 1, 4)
     finished = Finished("j", (Picture(0, 7, "ab", 64, 32, ("skipped",)),))
     assert event_of("finished", {"job_id": "j", "pictures": [picture]}) == finished

@@ -128,6 +128,19 @@ def test_an_engine_that_breaks_while_a_job_waits_is_not_called_loading(
     assert views.status(views.KEPT) in asyncio.run(listen())
 
 
+def test_what_is_noted_at_the_start_stays_while_it_develops(catalog: Catalog, layout: Layout) -> None:
+    events = Queued("j1", 0), Started("j1"), Started("j1", ("a <note>",)), Stepped("j1", 1, 2), Cancelled("j1")
+    studio = Staged(catalog, *events, status=JobStatus.CANCELLED)
+
+    async def listen() -> list[str]:
+        return [update[layout.stage] async for update in run(studio, layout) if layout.stage in update]
+
+    _, begun, stepped, over = asyncio.run(listen())
+    assert "<small>a &lt;note&gt;</small>" in begun
+    assert "<small>a &lt;note&gt;</small>" in stepped
+    assert "note" not in over
+
+
 def test_a_failed_job_gives_its_reason(catalog: Catalog, layout: Layout) -> None:
     studio = Staged(catalog, Started("j1"), Failed("j1", "x"), status=JobStatus.FAILED, error="the sampler <gave up>")
     assert "This picture failed: the sampler &lt;gave up&gt;" in said(studio, layout)[-1]

@@ -28,6 +28,15 @@ def job(catalog: Catalog) -> Job:
     return Job("j1", "web:x", request, JobStatus.FINISHED, now, *later, pictures=pictures)
 
 
+def test_what_is_noted_of_all_pictures_is_said_once(job: Job) -> None:
+    first, second = job.pictures
+    both = replace(job, pictures=(replace(first, notes=("of all", "of one")), replace(second, notes=("of all",))))
+    shown = views.pictures(both)
+    assert shown.count("of all") == 1
+    assert shown.index("of one") < shown.rindex("<figure>") < shown.index("of all")
+    assert views.pictures(replace(job, pictures=(replace(first, notes=("of all",)),))).count("of all") == 1
+
+
 def test_words_of_others_are_escaped(job: Job, catalog: Catalog) -> None:
     for shown in (
         views.pictures(job), views.used(job, catalog), views.earlier([job]), views.status(WICKED), views.notice(WICKED),

@@ -280,8 +280,8 @@ class _Listener:
         self._dispatcher = dispatcher
         self._bus = dispatcher._bus
 
-    def started(self, job_id: str) -> None:
-        self._bus.publish(Started(job_id))
+    def started(self, job_id: str, notes: tuple[str, ...]) -> None:
+        self._bus.publish(Started(job_id, notes))
 
     def stepped(self, job_id: str, step: int, steps: int, preview: Preview | None) -> None:
         self._bus.publish(Stepped(job_id, step, steps, preview))

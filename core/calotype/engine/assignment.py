@@ -48,8 +48,8 @@ class Rendered:
 class HostListener(Protocol):
     """Who hears of an engine's progress. Called from the engine's threads: be quick in all but ``rendered``."""
 
-    def started(self, job_id: str) -> None:
-        """The first model call of this job is about to be made."""
+    def started(self, job_id: str, notes: tuple[str, ...]) -> None:
+        """The first model call of this job is about to be made. ``notes`` is what is known of its pictures already."""
         ...
 
     def stepped(self, job_id: str, step: int, steps: int, preview: Preview | None) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 import torch
 
+from calotype.engine.hints import advise
 from calotype.engine.models import LoadedModel
 
 _CACHED: Final = 256
@@ -36,6 +37,13 @@ class TextEncoder:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(key)
         return self._cache[key]
+
+
+def notes(model: LoadedModel, prompt: Conditioning, text: str, job_id: str) -> tuple[str, ...]:
+    """What can be said of a prompt's pictures before they are there. Does not raise; the log names the job."""
+    lost = f"the last {prompt.tokens_lost} tokens of the prompt did not fit and were not read"
+    hint = advise(model.hints, text, job_id)
+    return tuple(filter(None, (lost if prompt.tokens_lost else None, hint)))
 
 
 @torch.inference_mode()

@@ -20,7 +20,7 @@ import torch
 from calotype.checkpoint import ModelInfo
 from calotype.engine.assignment import Assignment, HostListener, Rendered
 from calotype.engine.batcher import tick
-from calotype.engine.conditioning import TextEncoder
+from calotype.engine.conditioning import TextEncoder, notes
 from calotype.engine.denoiser import Denoiser
 from calotype.engine.fairness import Service
 from calotype.engine.finishing import render
@@ -173,8 +173,7 @@ class InProcessHost:
         except Exception as error:  # noqa: BLE001 - whatever it is, this one job fails and the engine goes on
             self._fail(resident, error)
             return
-        if prompt.tokens_lost:
-            resident.notes = (f"the last {prompt.tokens_lost} tokens of the prompt did not fit and were not read",)
+        resident.notes = notes(model, prompt, request.prompt, assignment.job_id)
         resident.admitted = time.perf_counter()
         self._commands.put(lambda: self._enter(resident))
 
@@ -223,7 +222,7 @@ class InProcessHost:
         for resident in served:
             if not resident.begun:
                 resident.begun = begun
-                self._listener.started(resident.assignment.job_id)
+                self._listener.started(resident.assignment.job_id, resident.notes)
         faults = tick(chosen)
         spent = time.perf_counter() - begun
         for run, error in faults.items():

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ import torch
 
 from calotype.checkpoint import ModelInfo, weights
 from calotype.engine.exact import CANDIDATES, fix_small_linears, probe_buckets
+from calotype.engine.hints import Encode, Hints, hints_of
 from calotype.engine.levels import TrainedLevels
 from calotype.engine.previews import Projection
 from calotype.errors import ModelError, SetupError
@@ -37,6 +39,8 @@ class LoadedModel:
     text_encoder: Any
     tokenizer: Any
     projection: Projection
+    hints: Hints | None = None
+    """None if its folder does not say what it was taught."""
     _buckets: dict[tuple[int, int, int], tuple[int, ...]] = field(default_factory=dict)
 
     def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
@@ -130,8 +134,9 @@ def load(info: ModelInfo, device: torch.device) -> LoadedModel:
         raise ModelError(f"model: {info.name} could not be loaded: {first_line}") from error
     fix_small_linears(unet)
     projection = Projection.fit(vae, info.latent_channels, info.vae_scale, device)
+    hints = hints_of(info.vocabulary, _pooled(info, tokenizer, text_encoder, device), info.name)
     log.info("loaded %s on %s in %.1f s", info.name, device, time.perf_counter() - started)
-    return LoadedModel(info, _hash(info), device, levels, unet, vae, text_encoder, tokenizer, projection)
+    return LoadedModel(info, _hash(info), device, levels, unet, vae, text_encoder, tokenizer, projection, hints)
 
 
 def resolve_device(wanted: str) -> torch.device:
@@ -153,6 +158,18 @@ def _part(kind: Any, folder: Path, device: torch.device) -> Any:
         low_cpu_mem_usage=False,  # otherwise it asks for a further package
     )
     return loaded.float().eval().requires_grad_(False).to(device)
+
+
+def _pooled(info: ModelInfo, tokenizer: Any, text_encoder: Any, device: torch.device) -> Encode:
+    """The text encoder as :class:`Hints` needs it: its output at the end token."""
+
+    @torch.inference_mode()
+    def encode(phrases: Sequence[str]) -> torch.Tensor:
+        tokens = tokenizer(list(phrases), padding=True, truncation=True, max_length=info.tokens, return_tensors="pt")
+        pooled: torch.Tensor = text_encoder(tokens["input_ids"].to(device)).pooler_output
+        return pooled.float().cpu()
+
+    return encode
 
 
 def _hash(info: ModelInfo) -> str:

@@ -33,6 +33,7 @@ class Bench:
         self.steps: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         self.previews: defaultdict[str, list[Preview]] = defaultdict(list)
         self.order: list[str] = []
+        self.notes: dict[str, tuple[str, ...]] = {}
         self._changed = threading.Condition()
         self.host = InProcessHost(self, device="cpu", threads=threads, slots=slots)
 
@@ -64,8 +65,9 @@ class Bench:
 
     # HostListener
 
-    def started(self, job_id: str) -> None:
+    def started(self, job_id: str, notes: tuple[str, ...]) -> None:
         with self._changed:
+            self.notes[job_id] = notes
             self.order.append(job_id)
             self._changed.notify_all()
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from calotype import Estimate, NoParams, Params, PictureInfo, PostProcessor, Query, Sampler, Sampling
 from calotype.engine.assignment import Assignment
+from calotype.engine.hints import Hints
 from calotype.engine.run import SeededNoise
 
 TINY = "tiny-sd1"
@@ -115,6 +116,30 @@ def test_a_prompt_that_does_not_fit_says_so(bench: Any) -> None:
     assert "did not fit" in bench.rendered_by[job][0].notes[0]
 
 
+def test_a_word_that_was_not_taught_is_told_at_the_start_and_with_every_picture(bench: Any) -> None:
+    job = bench.join(prompt="a xqzptv", steps=2, images=2)
+    bench.pngs(job)
+    (hint,) = bench.notes[job]
+    assert '"xqzptv"' in hint
+    assert [picture.notes for picture in bench.rendered_by[job]] == [(hint,), (hint,)]
+
+
+def test_nothing_is_told_of_what_is_not_wanted_nor_by_a_model_without_vocabulary(bench: Any) -> None:
+    for fields in ({"prompt": "blue cat", "negative_prompt": "xqzptv"}, {"prompt": "xqzptv", "model": TINY}):
+        job = bench.join(steps=1, **fields)
+        bench.pngs(job)
+        assert bench.notes[job] == ()
+        assert bench.rendered_by[job][0].notes == ()
+
+
+def test_a_hint_that_breaks_costs_no_picture(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = bench.alone(prompt="a xqzptv", seed=3, steps=1)
+    monkeypatch.setattr(Hints, "hint", _raise)
+    job = bench.join(prompt="a xqzptv", seed=3, steps=1)
+    assert bench.pngs(job) == expected
+    assert bench.notes[job] == ()
+
+
 class Rogue(Sampler):
     name, label = "rogue", "Rogue"
 
@@ -131,7 +156,7 @@ class Rogue(Sampler):
         return x
 
 
-def _raise(x: torch.Tensor) -> Any:
+def _raise(*args: object) -> Any:
     raise ZeroDivisionError("oops")
 
 
