@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors.torch import save_file
 
 from calotype_training.autoencoder import load_autoencoder, measure
 from calotype_training.captions import SIZES, STYLES
@@ -46,6 +47,7 @@ def assemble(dataset: Dataset, home: Path, target: Path) -> None:
     _write_json(fresh / "scheduler" / "scheduler_config.json", {"_class_name": "DDIMScheduler", **SCHEDULER})
     _write_json(fresh / "model_index.json", _index())
     _write_json(fresh / "vocabulary.json", vocabulary(dataset))
+    save_file(read_checkpoint(home / "latents.pt") or {}, fresh / "latents.safetensors")  # to go on training from
     shutil.copy(HELD_OUT_FILE, fresh / "held_out.txt")
     facts = {
         "seen": state["seen"],

@@ -28,7 +28,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         return 0
     try:
         model.load_state_dict(state["model"])
-        if optimizer is not None:
+        if optimizer is not None and state["optimizer"] is not None:  # a restored model has none
             optimizer.load_state_dict(state["optimizer"])
         return int(state["step"])
     except (KeyError, RuntimeError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 import torch
 from torch.multiprocessing.spawn import ProcessRaisedException
@@ -12,6 +13,7 @@ from calotype_training.autoencoder import train_autoencoder
 from calotype_training.dataset import Dataset
 from calotype_training.errors import TrainingError
 from calotype_training.home import training_home
+from calotype_training.restore import restore
 from calotype_training.text import train_text
 from calotype_training.unet import Plan, train_unet
 
@@ -30,6 +32,7 @@ def main() -> None:
         "--batch", type=int, default=0, help="pictures a step and process; 0: 32 on a CPU, 512 on a GPU"
     )
     parser.add_argument("--channels", type=int, nargs=3, default=(64, 128, 224), help="of the U-Net, by level")
+    parser.add_argument("--from", dest="begin", type=Path, help="begin with the parts of a model folder")
     given = parser.parse_args()
     if wrong := set(given.parts) - set(_PARTS):
         parser.error(f"parts: {', '.join(sorted(wrong))} is none of {', '.join(_PARTS)}")
@@ -37,6 +40,8 @@ def main() -> None:
     try:
         home = training_home()
         dataset = Dataset(home / "dataset.npz")
+        if given.begin is not None:
+            restore(given.begin, home)
         if not given.parts or "text" in given.parts:
             train_text(dataset, home, given.text_steps)
         if not given.parts or "autoencoder" in given.parts:
