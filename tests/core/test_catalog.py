@@ -75,7 +75,7 @@ PICTURE = "ab" * 32
 
 def test_a_start_from_a_picture_gets_a_strength_and_nothing_else_does(catalog: Catalog) -> None:
     resolved = catalog.resolve(Request(prompt="cat", init_image=PICTURE))
-    assert resolved.strength == catalog.model(resolved).defaults.strength == 0.6
+    assert resolved.strength == catalog.model(resolved).defaults.strength == 0.7
     assert catalog.resolve(resolved) == resolved
     assert catalog.resolve(Request(prompt="cat", init_image=PICTURE, strength=0.25)).strength == 0.25
     assert catalog.resolve(resolved.model_copy(update={"init_image": None})).strength is None

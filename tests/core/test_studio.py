@@ -190,9 +190,9 @@ def test_from_a_picture_to_another(tmp_path: Path) -> None:
             for sha256 in (source, brought):
                 job = await studio.submit(short("tiger", steps=10, init_image=sha256), ANNA)
                 events = await events_of(studio, job)
-                assert {e.steps for e in events if isinstance(e, Stepped)} == {6}
+                assert {e.steps for e in events if isinstance(e, Stepped)} == {7}
                 done = await studio.job(job.id, ANNA)
-                assert (done.request.init_image, done.request.strength) == (sha256, 0.6)
+                assert (done.request.init_image, done.request.strength) == (sha256, 0.7)
                 again = await studio.submit(done.request, ANNA)
                 assert (await studio.wait(again.id)).pictures[0].sha256 == done.pictures[0].sha256 != source
 
