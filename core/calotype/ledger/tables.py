@@ -158,8 +158,7 @@ pictures = Table(
     Column("notes", _json(), nullable=False),
 )
 
-# The picture that a job starts from, where it does. A table of its own and no column: SQLite would have to rebuild all
-# jobs, and the row keeps the picture's file exactly as those of `pictures` do.
+# The picture that a job starts from, where it does. The row keeps the picture's file, as those of `pictures` do.
 init_images = Table(
     "init_images",
     metadata,
