@@ -19,14 +19,14 @@ from calotype.studio import Studio
 BODY_LIMIT: Final = 2**20
 """Bytes of a request's body."""
 _DRAIN_LIMIT: Final = 16 * 2**20
-"""Bytes read of a body that is too large, so that its sender gets to read the answer."""
+"""Bytes read beyond the limit of a body that is too large, so that its sender gets to read the answer."""
 
 
 class TooLarge(CalotypeError):
-    """The body is over :data:`BODY_LIMIT`."""
+    """The body is over its limit, in bytes."""
 
-    def __init__(self) -> None:
-        super().__init__(f"body: is larger than {BODY_LIMIT} bytes; send less")
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"body: is larger than {limit} bytes; send less")
 
 
 @dataclass
@@ -74,7 +74,7 @@ def person_of(request: Request) -> Person:
 
 async def object_of(request: Request) -> dict[str, Any]:
     """The body as a JSON object. Raises :class:`BadRequest` or :class:`TooLarge`."""
-    body = await _body(request)
+    body = await body_of(request, BODY_LIMIT)
     try:
         value = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
@@ -84,17 +84,18 @@ async def object_of(request: Request) -> dict[str, Any]:
     return value
 
 
-async def _body(request: Request) -> bytes:
+async def body_of(request: Request, limit: int) -> bytes:
+    """The body, of at most ``limit`` bytes. Raises :class:`TooLarge`; no more than that is ever held in memory."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= BODY_LIMIT:
+        if size <= limit:
             chunks.append(chunk)
-        elif size > _DRAIN_LIMIT:
+        elif size > limit + _DRAIN_LIMIT:
             break
-    if size > BODY_LIMIT:
-        raise TooLarge
+    if size > limit:
+        raise TooLarge(limit)
     return b"".join(chunks)
 
 

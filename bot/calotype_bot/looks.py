@@ -103,7 +103,9 @@ def settings(job: Job, studio: Studio) -> list[str]:
     said = [
         plain(model.title if model else request.model or "", 80),
         plain(sampler.label if sampler else request.sampler or "", 60),
-        f"{request.steps} steps",
+        f"{request.steps} steps"
+        if request.init_image is None
+        else f"from a picture, {request.steps_done} of {request.steps} steps (strength {request.strength:g})",
         f"guidance {request.guidance:g}",
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}",
     ]

@@ -54,7 +54,7 @@ class Presses:
         """Somebody sent the form that *Vary* opened."""
 
         async def make() -> Request:
-            return vary.varied((await self._studio.job(job_id, person_of(interaction))).request, interaction)
+            return vary.varied(await self._studio.job(job_id, person_of(interaction)), interaction)
 
         await self._desk.take(interaction, make, private=_is_private(interaction))
 
@@ -67,7 +67,19 @@ class Presses:
 
     async def _vary(self, interaction: discord.Interaction[Any], job_id: str) -> None:
         job = await self._studio.job(job_id, person_of(interaction))  # a form must be the first answer
-        await interaction.response.send_modal(vary.VaryForm(job))
+        if job.pictures and not any(self._is_kept(picture.sha256) for picture in job.pictures):
+            await say(interaction, vary.GONE)
+            return
+        catalog = self._studio.catalog
+        model = catalog.models.get(job.request.model or "", catalog.models[catalog.default_model])
+        await interaction.response.send_modal(vary.VaryForm(job, model.defaults.strength))
+
+    def _is_kept(self, sha256: str) -> bool:
+        try:
+            self._studio.picture_path(sha256)
+        except KeyError:
+            return False
+        return True
 
     async def _cancel(self, interaction: discord.Interaction[Any], job_id: str) -> None:
         await _acknowledge(interaction, job_id)  # the message itself says what became of it: see delivery.py

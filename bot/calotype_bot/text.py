@@ -14,8 +14,13 @@ PROMPT_SHOWN: Final = 1000
 _JOINERS: Final = "\u200c\u200d"
 _BLANK_LETTERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Letters and symbols by their category, but nothing is drawn for them."""
-_FIELDS: Final = {"negative_prompt": "negative"}
-"""Fields of a request that the command calls by another name."""
+_FIELDS: Final = {
+    "negative_prompt": "negative",
+    "init_image": "picture to start from",
+    "strength": "how much to change",
+    "picture": "which picture",
+}
+"""Fields that the command or a form calls by another name."""
 _PUNCTUATION: Final = re.compile(r"([!#$%&()*+\-./:;<=>?@\[\\\]^_`{|}~])")
 
 

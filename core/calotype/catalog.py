@@ -80,6 +80,7 @@ class Catalog:
                 "width": width,
                 "height": height,
                 "options": self._options(request.options, model, sampler.name, schedule.name),
+                "strength": _first(request.strength, model.defaults.strength) if request.init_image else None,
             }
         )
         self._check_delivered_size(resolved)
@@ -101,7 +102,7 @@ class Catalog:
         assert request.steps and request.sampler and request.width and request.height and request.guidance
         rows = 2 if request.guidance > 1 else 1
         sampler = self.registry.samplers[request.sampler]
-        calls = _figure("sampler", sampler.label, sampler.calls, request.steps)
+        calls = _figure("sampler", sampler.label, sampler.calls, request.steps_done)
         megapixels = request.width * request.height / 1e6
         return rows * megapixels * calls * request.images * self.model(request).relative_cost
 

@@ -42,6 +42,7 @@ class Defaults(BaseModel):
     schedule: str = "karras"
     guidance: float = Field(default=7.0, ge=1, le=GUIDANCE_LIMIT)
     guidance_rescale: float = Field(default=0.0, ge=0, le=1)
+    strength: float = Field(default=0.7, gt=0, le=1)
 
 
 class _Card(BaseModel):

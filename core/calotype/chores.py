@@ -15,6 +15,7 @@ from typing import Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from calotype.images.intake import UPLOAD_AGE
 from calotype.images.store import ImageStore
 from calotype.ledger import Ledger
 
@@ -65,9 +66,13 @@ class Chores:
             self._timer.shutdown()
 
     def retention(self) -> Removed:
-        """Forgets old jobs, then deletes pictures that no job refers to and half-written files, both after a day."""
+        """Forgets old jobs and uploads, then deletes pictures that nothing refers to and half-written files.
+
+        Uploads, pictures and half-written files are a day old at least.
+        """
         now = datetime.now(UTC)
         cutoff = now - ORPHAN_AGE
+        self._ledger.forget_uploads(now - UPLOAD_AGE)
         removed = Removed(
             jobs=self._expire(now - timedelta(days=self._retention_days)) if self._retention_days > 0 else 0,
             pictures=self._sweep_orphans(cutoff),

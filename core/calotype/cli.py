@@ -45,6 +45,8 @@ def imagine(
     height: Annotated[int | None, typer.Option(help="Pixels, of the model's own picture.")] = None,
     images: Annotated[int | None, typer.Option(help=f"Number of pictures, 1 to {IMAGES_LIMIT}.")] = None,
     model: Annotated[str | None, typer.Option(help="Model by name, or a diffusers folder.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Picture to start from: PNG, JPEG or WebP.")] = None,
+    strength: Annotated[float | None, typer.Option(help="How much of it to change, above 0, to 1.")] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PLUGIN.PARAM=VALUE", help="A plugin's parameter; or PLUGIN=on, PLUGIN=off."),
@@ -67,9 +69,10 @@ def imagine(
         "height": height,
         "images": images,
         "model": model,
+        "strength": strength,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    return run(Wish(given, sets or [], output, as_json, time.monotonic()))
+    return run(Wish(given, sets or [], output, as_json, time.monotonic(), init))
 
 
 @app.command()

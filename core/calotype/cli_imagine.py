@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import secrets
@@ -46,6 +47,8 @@ class Wish:
     as_json: bool
     begun: float
     """:func:`time.monotonic` when the command began."""
+    init: Path | None = None
+    """The picture to start from."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Order:
     catalog: Catalog
     request: Request
     target: Target
+    init: bytes | None = None
+    """The file of the picture to start from. Until it is taken in, the request names it by its own sha256."""
     doubt: BadRequest | None = None
 
 
@@ -72,7 +77,9 @@ def run(wish: Wish) -> int:
 
 def check(wish: Wish) -> Order:
     """Check all that can be known without an engine, and write nothing. Raises :class:`CalotypeError`."""
-    request = Request.parse({**wish.fields, "options": options(wish.sets)})
+    init = None if wish.init is None else _picture(wish.init)
+    named = {} if init is None else {"init_image": hashlib.sha256(init).hexdigest()}
+    request = Request.parse({**wish.fields, **named, "options": options(wish.sets)})
     target = Target(wish.output)
     target.check()
     # other people's jobs that our engine may have picked up go back into the queue at once when we are done
@@ -84,7 +91,7 @@ def check(wish: Wish) -> Order:
         request = request.model_copy(update={"model": catalog.default_model})
     if request.seed is None:
         request = request.model_copy(update={"seed": secrets.randbelow(SEED_LIMIT + 1)})
-    order = Order(wish, settings, Home(settings.home), catalog, request, target)
+    order = Order(wish, settings, Home(settings.home), catalog, request, target, init)
     try:
         resolved = catalog.resolve(request)
         PromptReview.load(order.home.folder / "blocked_words.txt").check(resolved)
@@ -93,6 +100,19 @@ def check(wish: Wish) -> Order:
             return replace(order, doubt=error)
         raise
     return replace(order, request=resolved)
+
+
+def _picture(file: Path) -> bytes:
+    """The content of a picture file that can be taken in. Raises :class:`BadRequest`."""
+    from calotype.images.intake import UPLOAD_LIMIT, read_picture
+
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(UPLOAD_LIMIT + 1)  # whatever it is, no more than what would be too much
+    except OSError as error:
+        raise BadRequest.of("init", f"{str(file)!r} cannot be read: {error.strerror}") from None
+    read_picture(data, "init")
+    return data
 
 
 def options(sets: Sequence[str]) -> dict[str, dict[str, Any] | bool]:
@@ -135,7 +155,7 @@ async def _produce(order: Order) -> tuple[dict[str, Any], list[Path], list[str]]
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     opening = open_darkroom(order.settings, order.home, order.catalog, order.request, order.doubt)
     with ProgressLine(quiet=order.wish.as_json) as line:
-        async with opening as room, _submitted(room, order.request) as job_id:
+        async with opening as room, _submitted(room, await _request(room, order)) as job_id:
             async with aclosing(follow(room, job_id)) as events:
                 async for event in events:
                     _must_go_on(event)
@@ -145,6 +165,13 @@ async def _produce(order: Order) -> tuple[dict[str, Any], list[Path], list[str]]
             for path, picture in zip(paths, job["pictures"], strict=True):
                 write(path, await room.picture(job_id, picture["index"], picture["sha256"]))
     return job, paths, line.noted
+
+
+async def _request(room: Darkroom, order: Order) -> Request:
+    """The request, with the name under which its picture was taken in."""
+    if order.init is None:
+        return order.request
+    return order.request.model_copy(update={"init_image": await room.take_in(order.init)})
 
 
 @asynccontextmanager

@@ -40,6 +40,10 @@ class Darkroom(Protocol):
         """Whether the model is not there yet, as far as is known."""
         ...
 
+    async def take_in(self, data: bytes) -> str:
+        """Bring a picture file to start from; the sha256 to name it by. Raises :class:`BadRequest`."""
+        ...
+
     async def submit(self, request: Request) -> dict[str, Any]:
         """Queue it; the job as JSON. Raises :class:`BadRequest`."""
         ...
@@ -75,6 +79,10 @@ class Own:
     def loading(self) -> bool:
         """Whether the engine is still starting."""
         return not self._studio.ready
+
+    async def take_in(self, data: bytes) -> str:
+        """See :class:`Darkroom`."""
+        return await self._studio.take_in(data, OPERATOR)
 
     async def submit(self, request: Request) -> dict[str, Any]:
         """See :class:`Darkroom`."""

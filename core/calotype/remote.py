@@ -61,6 +61,10 @@ class Remote:
         """Have the server offer a model folder. Raises :class:`BadRequest` if it cannot."""
         await self._ask("POST", "/v1/models", {"folder": str(folder)})
 
+    async def take_in(self, data: bytes) -> str:
+        """Bring a picture file to start from; the sha256 to name it by. Raises :class:`BadRequest`."""
+        return str(_object(await self._ask("POST", "/v1/pictures", content=data)).get("sha256"))
+
     async def submit(self, request: Request) -> dict[str, Any]:
         """Queue it; the job as JSON. Raises :class:`BadRequest`."""
         answer = await self._ask("POST", "/v1/jobs", request.model_dump(mode="json", exclude_none=True))
@@ -101,10 +105,16 @@ class Remote:
         return content
 
     async def _ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, expect: tuple[int, ...] = (200, 201)
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        content: bytes | None = None,
+        expect: tuple[int, ...] = (200, 201),
     ) -> httpx.Response:
         try:
-            answer = await self._client.request(method, path, json=body)
+            answer = await self._client.request(method, path, json=body, content=content)
         except httpx.HTTPError as error:
             raise self._gone(error) from None
         if answer.status_code not in expect:

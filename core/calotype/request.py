@@ -6,7 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from calotype.errors import BadRequest, Problem
 
@@ -19,6 +29,7 @@ GUIDANCE_LIMIT: Final = 30.0
 IMAGES_LIMIT: Final = 8
 SIDE_LIMIT: Final = 2048
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -47,6 +58,12 @@ def _written(value: str) -> str:
 def _dimension(value: int) -> int:
     if value % 8:
         raise ValueError(f"{value} is not a multiple of 8; use {max(8, value // 8 * 8)} or {value // 8 * 8 + 8}")
+    return value
+
+
+def _sha256(value: str) -> str:
+    if not _SHA256.fullmatch(value):
+        raise ValueError("is not the sha256 of a picture: 64 digits, 0-9 and a-f; upload the picture to learn its own")
     return value
 
 
@@ -81,6 +98,18 @@ class Request(BaseModel):
     images: Annotated[int, Field(ge=1, le=IMAGES_LIMIT)] = 1
     model: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     options: Options = Field(default_factory=dict)
+    init_image: Annotated[str, AfterValidator(_sha256)] | None = None
+    """The picture to start from instead of noise alone (SDEdit, Meng et al. 2022): its sha256 in the image store.
+    Whether its person may use it is checked by :meth:`calotype.studio.Studio.submit`."""
+    strength: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """How much of ``init_image`` is drawn anew: this share of the steps is done. 1 keeps next to nothing of it."""
+
+    @field_validator("strength")
+    @classmethod
+    def _of_a_picture(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("init_image", "a wrong one") is None:
+            raise ValueError("says how much of init_image to change, and there is none; give one or leave it out")
+        return value
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Request:
@@ -95,6 +124,15 @@ class Request(BaseModel):
         if self.seed is None:
             raise ValueError("the request has no seed yet: resolve it first")
         return [(self.seed + k) % (SEED_LIMIT + 1) for k in range(self.images)]
+
+    @property
+    def steps_done(self) -> int:
+        """Steps that are really done: all, or the last ones if it starts from a picture. It must be resolved."""
+        if self.steps is None:
+            raise ValueError("the request has no steps yet: resolve it first")
+        if self.init_image is None or self.strength is None:
+            return self.steps
+        return min(self.steps, max(1, round(self.steps * self.strength)))
 
 
 def problems(error: ValidationError, prefix: str = "") -> list[Problem]:

@@ -120,6 +120,7 @@ class Sampler(ABC):
         """From ``x`` at ``sigmas[0]`` to the latents at ``sigmas[-1]`` = 0.
 
         ``x`` is (C, H, W), float32. Yields :class:`Query`, receives :class:`Estimate`, returns the latents.
+        From a picture, ``sigmas`` are the last of a schedule's, one step at least, and ``sigmas[0]`` may be small.
         """
 
 

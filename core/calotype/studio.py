@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from calotype.bus import Bus, is_final
 from calotype.catalog import Catalog
 from calotype.checkpoint import ModelInfo, inspect
 from calotype.errors import BadRequest, NotAllowed, UnknownJob
 from calotype.events import Cancelled, Event, Failed, Finished, Queued
+from calotype.images.intake import UPLOAD_AGE, encode, read_picture
 from calotype.job import Job, JobStatus
 from calotype.moderation import PromptReview
 from calotype.person import Person
@@ -21,6 +22,9 @@ from calotype.request import Request
 if TYPE_CHECKING:
     from calotype.images.store import ImageStore
     from calotype.ledger import Delivery, Ledger
+
+UPLOADS_LIMIT: Final = 100
+"""Uploads of one person that are kept at a time."""
 
 
 class Work(Protocol):
@@ -74,6 +78,7 @@ class Studio:
         self._work = work
         self._review = review
         self._remember = remember
+        self._taking_in = asyncio.Lock()
 
     @property
     def ready(self) -> bool:
@@ -91,14 +96,40 @@ class Studio:
         """Check a request, write it down, queue it. When this returns, the job survives any crash.
 
         ``key`` makes it idempotent: the same key of the same person returns the same job. ``reply_to`` (with
-        ``front_end``) asks for a delivery through the outbox. Raises :class:`BadRequest`; then nothing is written.
+        ``front_end``) asks for a delivery through the outbox. A picture to start from must be the person's own: of one
+        of their jobs, or taken in from them. Raises :class:`BadRequest`; then nothing is written.
         """
         resolved = self.catalog.resolve(request)
         self._review.check(resolved)
+        if resolved.init_image is not None:
+            await asyncio.to_thread(self._check_kept, resolved.init_image, person)
         cost = self.catalog.cost(resolved)
         job = await asyncio.to_thread(self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to)
         self._work.submitted(job.id)
         return job
+
+    async def take_in(self, data: bytes, person: Person) -> str:
+        """Take in a picture file (PNG, JPEG, WebP) that the person wants to start from; the sha256 to name it by.
+
+        Kept for a day, and for as long as a job starts from it. Raises :class:`BadRequest` for anything
+        but a picture within the limits of :mod:`calotype.images.intake`; then nothing is written.
+        """
+        async with self._taking_in:  # one at a time: each may need some hundred megabytes while it is decoded
+            return await asyncio.to_thread(self._take_in, data, person)
+
+    def _take_in(self, data: bytes, person: Person) -> str:
+        if not person.operator and self._ledger.uploads(person.key) >= UPLOADS_LIMIT:
+            hours = int(UPLOAD_AGE.total_seconds() / 3600)
+            message = f"you have uploaded {UPLOADS_LIMIT} already; each is kept for {hours} hours, try again later"
+            raise BadRequest.of("picture", message)
+        sha256 = self._store.put(encode(read_picture(data)))  # first the file, as for a job's pictures
+        self._ledger.take_in(person.key, sha256)
+        return sha256
+
+    def _check_kept(self, sha256: str, person: Person) -> None:
+        """Only of one's own pictures is it told that the file is gone; of others the ledger says no in one way."""
+        if not self._store.has(sha256) and self._ledger.may_use(person, sha256):
+            raise BadRequest.of("init_image", "its file is no longer kept here; start from another picture")
 
     async def watch(self, job_id: str, person: Person | None = None) -> AsyncGenerator[Event, None]:
         """Everything that happens to a job from now on, beginning with where it stands; ends after its last event.

@@ -46,6 +46,8 @@ class Form:
     guidance: Any
     images: Any
     size: Any
+    init_image: Any
+    strength: Any
     samplers: list[Part] = field(default_factory=list)
     schedules: list[Part] = field(default_factory=list)
     postprocessors: list[Part] = field(default_factory=list)
@@ -56,6 +58,7 @@ class Form:
             *self._plain().values(),
             self.randomize,
             self.size,
+            *self._start().values(),
             *(control.component for part in self.parts() for control in part.controls),
             *(part.switch for part in self.postprocessors),
         }
@@ -64,12 +67,19 @@ class Form:
         """Every plugin's part."""
         return [*self.samplers, *self.schedules, *self.postprocessors]
 
-    def request(self, values: Values) -> Request:
-        """What is asked for. Raises :class:`BadRequest`; what depends on the catalog is checked when it is resolved."""
+    def request(self, values: Values, *, vary: bool = False) -> Request:
+        """What is asked for; with ``vary``, starting from the picture that is shown.
+
+        Raises :class:`BadRequest`; what depends on the catalog is checked when it is resolved.
+        """
         model = self.model_info(values)
         data = {name: values.get(component) for name, component in self._plain().items()}
         if _is_on("randomize", values.get(self.randomize)):
             data["seed"] = None
+        if vary:
+            data |= {name: values.get(component) for name, component in self._start().items()}
+            if not data["init_image"]:
+                raise BadRequest.of("init_image", "no picture is shown; make one first")
         size = self._size(values, model)
         options = self._options(values, model)
         options.update({name: value for name, value in size.pop("options", {}).items() if value is False})
@@ -85,7 +95,7 @@ class Form:
 
     def explain(self, problem: Problem) -> tuple[str, str]:
         """The field as it is called on the page, and what is wrong with it."""
-        named = {**self._plain(), "randomize": self.randomize, "size": self.size}
+        named = {**self._plain(), **self._start(), "randomize": self.randomize, "size": self.size}
         labels = {name: component.label for name, component in named.items()}
         for part in self.parts():
             labels[f"options.{part.name}"] = part.label
@@ -106,6 +116,10 @@ class Form:
             "guidance": self.guidance,
             "images": self.images,
         }
+
+    def _start(self) -> dict[str, Any]:
+        """Fields that count only for a picture made from another."""
+        return {"init_image": self.init_image, "strength": self.strength}
 
     def _size(self, values: Values, model: ModelInfo) -> dict[str, Any]:
         chosen = values.get(self.size)

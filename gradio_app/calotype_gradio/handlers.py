@@ -53,7 +53,8 @@ class Handlers:
             if self._studio.problem is not None:
                 yield {**self._at_rest(views.status(views.BROKEN, "problem")), **example}
                 return
-            job = await self._studio.submit(self._form.request({**values, **example}), person)
+            vary = _pressed(event) == page.vary.elem_id
+            job = await self._studio.submit(self._form.request({**values, **example}, vary=vary), person)
             job_id = job.id
             yield {**await self._begun(job, person), **example}
             async with aclosing(self._studio.watch(job.id, person)) as events:
@@ -66,7 +67,11 @@ class Handlers:
             yield self._at_rest(views.status(str(error), "problem"))
         except Exception:
             log.exception("page: job %s could not be shown", job_id or "(not submitted)")
-            yield {**self._at_rest(views.status(_sorry(job_id), "problem")), page.stage: views.EMPTY}
+            yield {
+                **self._at_rest(views.status(_sorry(job_id), "problem")),
+                page.stage: views.EMPTY,
+                page.vary_box: gr.Row(visible=False),
+            }
 
     async def cancel(self, request: gr.Request) -> Update:
         """Call off whatever this visitor has under way. Whoever watches it is told by the studio."""
@@ -93,7 +98,7 @@ class Handlers:
             page.earlier: views.earlier(jobs, job.id),
             page.run: gr.Button(interactive=False),
             page.cancel: gr.Button(interactive=True),
-            **{chip: gr.Button(interactive=False) for chip in page.chips},
+            **{starter: gr.Button(interactive=False) for starter in (page.vary, *page.chips)},
         }
 
     async def _told(self, events: AsyncIterator[Event]) -> AsyncIterator[Update]:
@@ -134,18 +139,30 @@ class Handlers:
 
     async def _ended(self, job: Job, person: Person) -> Update:
         page = self._layout
+        nothing = {page.stage: views.EMPTY, **self._to_vary(job)}
         if job.status is JobStatus.CANCELLED:
-            return {**self._at_rest(views.status("Cancelled.")), page.stage: views.EMPTY}
+            return {**self._at_rest(views.status("Cancelled.")), **nothing}
         if job.status is JobStatus.FAILED:
             status = views.status(f"This picture failed: {job.error}", "problem")
-            return {**self._at_rest(status), page.stage: views.EMPTY}
+            return {**self._at_rest(status), **nothing}
         many = f"{len(job.pictures)} pictures are" if len(job.pictures) > 1 else "Your picture is"
         return {
             **self._at_rest(views.status(f"{many} ready.", "done")),
             page.stage: views.pictures(job),
+            **self._to_vary(job),
             page.used: views.used(job, self._studio.catalog),
             page.earlier: views.earlier(await self._studio.history(person), job.id),
             self._form.seed: job.request.seed,
+        }
+
+    def _to_vary(self, job: Job) -> Update:
+        """What another picture can be made from: those that are shown, the first one until another is chosen."""
+        choices = [(f"Picture {place}", picture.sha256) for place, picture in enumerate(job.pictures, start=1)]
+        first = choices[0][1] if choices else None
+        several = len(choices) > 1
+        return {
+            self._layout.vary_box: gr.Row(visible=bool(choices)),
+            self._form.init_image: gr.Radio(choices=choices, value=first, visible=several),
         }
 
     def _at_rest(self, status: str) -> Update:
@@ -155,16 +172,20 @@ class Handlers:
             page.status: status,
             page.run: gr.Button(interactive=True),
             page.cancel: gr.Button(interactive=False),
-            **{chip: gr.Button(interactive=True) for chip in page.chips},
+            **{starter: gr.Button(interactive=True) for starter in (page.vary, *page.chips)},
         }
 
     def _example(self, values: Values, event: gr.EventData) -> Update:
         """The prompt's new words, if it was an example that was pressed."""
-        pressed = getattr(event.target, "elem_id", None)  # not _id: a session's copy of a component has another
         for chip, example in zip(self._layout.chips, self._form.model_info(values).examples, strict=False):
-            if chip.elem_id == pressed:
+            if chip.elem_id == _pressed(event):
                 return {self._form.prompt: example}
         return {}
+
+
+def _pressed(event: gr.EventData) -> str | None:
+    """The name of what was pressed. Not its _id: a session's copy of a component has another."""
+    return getattr(event.target, "elem_id", None)
 
 
 def _sorry(job_id: str | None) -> str:

@@ -18,6 +18,7 @@ from calotype_gradio.form import Form, Part
 
 _LOOK_EVERY: Final = 1.5
 """Seconds between two looks at whether the model is loaded, while it is not."""
+STRENGTH_STEP: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Layout:
     hint: Any
     status: Any
     stage: Any
+    vary_box: Any
+    vary: Any
     used: Any
     earlier: Any
     size_note: Any
@@ -56,12 +59,15 @@ def lay_out(catalog: Catalog) -> Layout:
         with gr.Column(scale=7, min_width=300):
             status = _html(views.status(views.WELCOME), elem_id="status")
             stage = _html(views.EMPTY, elem_id="stage")
+            vary_box, vary, start = _vary(model)
             used = _html("", elem_id="used")
         with gr.Column(scale=5, min_width=300, elem_classes="ct-settings"):
-            form, size_note = _settings(catalog, model, prompt)
+            form, size_note = _settings(catalog, model, prompt, start)
     earlier = _html("", elem_id="earlier")
     timer = gr.Timer(_LOOK_EVERY, active=False)
-    return Layout(form, notice, run, cancel, chips, hint, status, stage, used, earlier, size_note, timer)
+    return Layout(
+        form, notice, run, cancel, chips, hint, status, stage, vary_box, vary, used, earlier, size_note, timer
+    )
 
 
 def _examples(catalog: Catalog, model: ModelInfo) -> list[Any]:
@@ -78,7 +84,19 @@ def _examples(catalog: Catalog, model: ModelInfo) -> list[Any]:
         ]  # fmt: skip
 
 
-def _settings(catalog: Catalog, model: ModelInfo, prompt: Any) -> tuple[Form, Any]:
+def _vary(model: ModelInfo) -> tuple[Any, Any, dict[str, Any]]:
+    """Under the finished picture: make another one from it. Which one is asked only if several are shown."""
+    with gr.Row(visible=False, elem_id="vary-box", elem_classes="ct-vary") as box:
+        start = gr.Radio([], label="Start from", visible=False, elem_id="start", interactive=True)
+        strength = gr.Slider(
+            STRENGTH_STEP, 1, value=model.defaults.strength, step=STRENGTH_STEP, label="How much to change",
+            buttons=[], scale=3, min_width=180, elem_id="strength", interactive=True,
+        )  # fmt: skip
+        button = gr.Button("Vary", scale=1, min_width=96, elem_id="vary")
+    return box, button, {"init_image": start, "strength": strength}
+
+
+def _settings(catalog: Catalog, model: ModelInfo, prompt: Any, start: dict[str, Any]) -> tuple[Form, Any]:
     with gr.Row(elem_classes="ct-seed"):
         seed = gr.Number(
             label="Seed", info="the same seed and words give the same picture", precision=0,
@@ -95,6 +113,7 @@ def _settings(catalog: Catalog, model: ModelInfo, prompt: Any) -> tuple[Form, An
             seed=seed,
             randomize=randomize,
             **fields,
+            **start,
             samplers=_parts(registry.samplers.values(), model.defaults.sampler),
             schedules=_parts(registry.schedules.values(), model.defaults.schedule),
             postprocessors=_switched(registry.postprocessors.values(), model),

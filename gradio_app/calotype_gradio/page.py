@@ -34,14 +34,23 @@ def build(studio: Studio) -> Any:
 
 
 def _wire_runs(layout: Layout, handlers: Handlers, blocks: Any) -> None:
-    shown = [layout.status, layout.run, layout.cancel, *layout.chips]
+    shown = [layout.status, layout.run, layout.cancel, layout.vary, *layout.chips]
     # One event for every way to start, so that a second press while one runs does nothing. Values are not
     # preprocessed: the components would raise at wrong ones, with a traceback, before the request can be checked.
     gr.on(
-        [layout.run.click, layout.form.prompt.submit, *(chip.click for chip in layout.chips)],
+        [layout.run.click, layout.form.prompt.submit, layout.vary.click, *(chip.click for chip in layout.chips)],
         handlers.run,
         inputs=layout.form.inputs(),
-        outputs=[*shown, layout.stage, layout.used, layout.earlier, layout.form.seed, layout.form.prompt],
+        outputs=[
+            *shown,
+            layout.stage,
+            layout.vary_box,
+            layout.form.init_image,
+            layout.used,
+            layout.earlier,
+            layout.form.seed,
+            layout.form.prompt,
+        ],
         api_name="run",
         preprocess=False,
         show_progress="hidden",

@@ -139,7 +139,7 @@ def _settings(job: Job, catalog: Catalog) -> list[str]:
         model.title if model else request.model,
         (sampler.label if sampler else request.sampler or "") + _parameters(request, request.sampler),
         (schedule.label if schedule else request.schedule or "") + _parameters(request, request.schedule),
-        f"{request.steps} steps",
+        _steps(request),
         f"guidance {request.guidance:g}",
         size,
         *(
@@ -151,6 +151,12 @@ def _settings(job: Job, catalog: Catalog) -> list[str]:
         f"seed {request.seed}",
     ]
     return [part for part in said if part]
+
+
+def _steps(request: Request) -> str:
+    if request.init_image is None:
+        return f"{request.steps} steps"
+    return f"from a picture, {request.steps_done} of {request.steps} steps (strength {request.strength:g})"
 
 
 def _parameters(request: Request, name: str | None) -> str:

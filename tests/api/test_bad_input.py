@@ -44,6 +44,10 @@ FIELDS: list[tuple[str, Any]] = [
     ("model", "nothing-like-it"),
     ("model", "\ud800"),
     ("options", []),
+    ("init_image", "ab"),
+    ("init_image", "ab" * 32),
+    ("init_image", 7),
+    ("strength", 0.5),
     ("unknown", 1),
 ]
 OPTIONS: list[tuple[str, Any]] = [

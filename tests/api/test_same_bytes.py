@@ -80,6 +80,27 @@ def test_the_same_bytes_whatever_the_way(server: Served, api: httpx.Client, own:
     assert base64.b64decode(made.data[0].b64_json or "") == picture
 
 
+def test_from_a_picture_the_same_bytes_whatever_the_way(
+    server: Served, operator: httpx.Client, own: Own, tmp_path: Path
+) -> None:
+    asked = ("imagine", "tiger", "--seed", "8", "--steps", "10", "--strength", "0.5", "--init", own.folder / "b-1.png")
+    for name, home in (("own.png", tmp_path / "home"), ("through.png", server.home)):
+        ran = calotype(*asked, "-o", name, "--json", home=home, cwd=tmp_path)
+        assert ran.returncode == 0, ran.stderr
+        request = json.loads(ran.stdout)["request"]
+        assert (request["strength"], len(request["init_image"])) == (0.5, 64)
+    picture = (tmp_path / "through.png").read_bytes()
+    assert (tmp_path / "own.png").read_bytes() == picture != (own.folder / "b-1.png").read_bytes()
+
+    brought = operator.post("/v1/pictures", content=(own.folder / "b-1.png").read_bytes()).json()["sha256"]
+    assert brought == request["init_image"]
+    made = OpenAI(base_url=f"{server.url}/v1", api_key=server.token).images.generate(
+        prompt="tiger", extra_body={"seed": 8, "steps": 10, "init_image": brought, "strength": 0.5}
+    )
+    assert made.data is not None
+    assert base64.b64decode(made.data[0].b64_json or "") == picture
+
+
 def test_a_model_folder_through_the_server(server: Served, tmp_path: Path) -> None:
     folder = tmp_path / "models" / "another"
     shutil.copytree(EMBEDDED, folder)
@@ -98,7 +119,12 @@ def test_a_model_folder_through_the_server(server: Served, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("words", "field"),
-    [(["--model", "nothing-like-it"], "model"), (["--steps", "0"], "steps"), (["--sampler", "eulr"], "sampler")],
+    [
+        (["--model", "nothing-like-it"], "model"),
+        (["--steps", "0"], "steps"),
+        (["--sampler", "eulr"], "sampler"),
+        (["--init", "/dev/null"], "init"),
+    ],
 )
 def test_bad_input_through_the_server(server: Served, tmp_path: Path, words: list[str], field: str) -> None:
     ran = calotype("imagine", "cat", *words, home=server.home, cwd=tmp_path)

@@ -83,11 +83,11 @@ def finish(page: Page, count: int = 1) -> list[str]:
     return [str(pictures.nth(k).get_attribute("src")) for k in range(count)]
 
 
-def paint(page: Page, prompt: str) -> str:
+def paint(page: Page, prompt: str, count: int = 1) -> str:
     page.locator("#prompt textarea").fill(prompt)
     page.keyboard.press("Enter")
     expect(page.locator("#run")).to_be_disabled()
-    return finish(page)[0]
+    return finish(page, count)[0]
 
 
 def set_number(page: Page, label: str, value: int) -> None:
@@ -169,6 +169,26 @@ def test_a_waiting_picture_says_how_many_come_before_it_and_can_be_cancelled(bro
         assert served.stop() == 0
     finally:
         served.process.kill()
+
+
+def test_vary_makes_another_picture_from_the_one_that_is_shown(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    expect(page.locator("#vary")).to_be_hidden()
+    first = paint(page, "blue cat")
+    page.locator("#prompt textarea").fill("tiger")
+    page.locator("#strength input[type=number]").fill("0.5")
+    page.locator("#strength input[type=number]").blur()
+    page.locator("#vary").click()
+    expect(page.locator("#used")).to_contain_text("from a picture, 10 of 20 steps (strength 0.5)")
+    assert finish(page)[0] != first
+    expect(page.locator("#start")).to_be_hidden()
+    page.get_by_role("button", name="Advanced").click()
+    set_number(page, "Pictures", 2)
+    paint(page, "blue cat", 2)
+    page.locator("#start").get_by_text("Picture 2").click()
+    page.locator("#vary").click()
+    expect(page.locator("#used")).to_contain_text("from a picture")
+    finish(page, 2)
 
 
 def test_a_kept_seed_gives_the_same_picture(open_page: Callable[..., Page]) -> None:

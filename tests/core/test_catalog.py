@@ -17,7 +17,7 @@ from calotype.request import Request
 
 def test_resolving_fills_every_default_and_is_idempotent(catalog: Catalog) -> None:
     resolved = catalog.resolve(Request(prompt="cat"))
-    assert None not in resolved.model_dump().values()
+    assert [name for name, value in resolved.model_dump().items() if value is None] == ["init_image", "strength"]
     assert (resolved.width, resolved.height) == (64, 64)
     assert resolved.options["upscale"] == {"factor": 4}
     assert catalog.delivered_size(resolved) == (256, 256)
@@ -68,6 +68,26 @@ def test_cost_counts_rows_calls_pictures_and_pixels(catalog: Catalog) -> None:
     assert cost(guidance=1.0) * 2 == pytest.approx(cost(guidance=4.0))
     assert cost(images=3) == pytest.approx(3 * cost())
     assert cost(sampler="heun") == pytest.approx(1.9 * cost())
+
+
+PICTURE = "ab" * 32
+
+
+def test_a_start_from_a_picture_gets_a_strength_and_nothing_else_does(catalog: Catalog) -> None:
+    resolved = catalog.resolve(Request(prompt="cat", init_image=PICTURE))
+    assert resolved.strength == catalog.model(resolved).defaults.strength == 0.7
+    assert catalog.resolve(resolved) == resolved
+    assert catalog.resolve(Request(prompt="cat", init_image=PICTURE, strength=0.25)).strength == 0.25
+    assert catalog.resolve(resolved.model_copy(update={"init_image": None})).strength is None
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun"])
+def test_only_the_steps_that_are_done_cost(catalog: Catalog, sampler: str) -> None:
+    def cost(**fields: Any) -> float:
+        return catalog.cost(catalog.resolve(Request.parse({"prompt": "x", "sampler": sampler, **fields})))
+
+    assert cost(steps=20, init_image=PICTURE, strength=0.25) == pytest.approx(cost(steps=5))
+    assert cost(steps=20, init_image=PICTURE, strength=1.0) == pytest.approx(cost(steps=20))
 
 
 class Liar(Sampler):

@@ -68,6 +68,28 @@ def test_retention(ledger: Ledger, store: ImageStore) -> None:
     assert chores.retention() == Removed()
 
 
+def test_what_a_job_starts_from_stays_and_a_fresh_upload_too(ledger: Ledger, store: ImageStore) -> None:
+    ann = Person("web:ann")
+    waiting, alone, fresh, erased = (put(store, name, 2) for name in (b"waiting", b"alone", b"fresh", b"erased"))
+    for sha256 in (waiting, alone, erased):
+        ledger.take_in(ann.key, sha256)
+    ledger._database.write(lambda c: c.execute(text("UPDATE uploads SET taken = '2000-01-01 00:00:00.000000'")))
+    ledger.take_in(ann.key, fresh)
+    queued, over = (
+        ledger.submit(ann, REQUEST.model_copy(update={"init_image": sha256, "strength": 0.5}), cost=1.0)
+        for sha256 in (waiting, erased)
+    )
+    ledger.cancel(over.id)
+    ledger.erase(over.id)
+    chores = Chores(ledger, store, retention_days=30)
+    assert chores.retention() == Removed(pictures=2)
+    assert {stored.sha256 for stored in store} == {waiting, fresh}
+    ledger.cancel(queued.id)
+    ledger.erase(queued.id)
+    assert chores.retention() == Removed(pictures=1)
+    assert {stored.sha256 for stored in store} == {fresh}
+
+
 def test_zero_days_keep_every_job(ledger: Ledger, store: ImageStore) -> None:
     job = made(ledger, store, b"old", 4000)
     put(store, b"orphan", 2)

@@ -17,6 +17,7 @@ from calotype.checkpoint import EMBEDDED
 from calotype.ledger import upgrade
 from serving import PATIENCE, calotype, environment
 
+PICTURE = str(Path(__file__).parents[2] / "docs" / "pictures" / "six.png")
 HEAVY = ("torch", "diffusers", "transformers", "gradio", "fastapi")
 
 
@@ -78,6 +79,14 @@ ROWS = {
     "model truncated": _imagine("cat", "--model", "{models}/truncated", field="model", says="promises"),
     "model header damaged": _imagine("cat", "--model", "{models}/damaged", field="model", says="safetensors"),
     "model pickled": _imagine("cat", "--model", "{models}/pickled", field="model", says="pickle"),
+    "init missing": _imagine("cat", "--init", "none.png", field="init", says="No such file"),
+    "init is a folder": _imagine("cat", "--init", "{models}/folder.png", field="init", says="Is a directory"),
+    "init no picture": _imagine("cat", "--init", "{models}/truncated/calotype.json", field="init", says="is not a PNG"),
+    "init without end": _imagine("cat", "--init", "/dev/zero", field="init", says="at most 20 MiB"),
+    "strength alone": _imagine("cat", "--strength", "0.5", field="strength", says="init"),
+    "strength 0": _imagine("cat", "--init", PICTURE, "--strength", "0", field="strength", says="above 0"),
+    "strength 2": _imagine("cat", "--init", PICTURE, "--strength", "2", field="strength", says="at most 1"),
+    "strength NaN": _imagine("cat", "--init", PICTURE, "--strength", "nan", field="strength", says="finite"),
     "home below a file": _imagine("cat", field="CALOTYPE_HOME", says="cannot be written", home="below a file"),
     "database damaged": _imagine("cat", field="database", says="not a SQLite database", home="damaged"),
     "database torn": _imagine("cat", field="database", home="torn"),

@@ -137,6 +137,14 @@ def test_a_damaged_picture_is_not_taken(canned: ServerAddress) -> None:
     assert _with(canned, lambda remote: remote.picture("j1", 0, sha256)) == b"half a pict"
 
 
+def test_a_picture_is_taken_in_or_refused_in_the_servers_words(canned: ServerAddress) -> None:
+    Canned.answers["/v1/pictures"] = (201, "application/json", b'{"sha256": "ab"}')
+    assert _with(canned, lambda remote: remote.take_in(b"\x89PNG")) == "ab"
+    Canned.answers["/v1/pictures"] = (413, "application/json", _error("body", "is larger than 20 bytes"))
+    with pytest.raises(BadRequest, match="body: is larger than 20 bytes"):
+        _with(canned, lambda remote: remote.take_in(b"\x89PNG"))
+
+
 def test_a_stream_that_ends_early_says_that_the_job_is_kept(canned: ServerAddress) -> None:
     text = 'event: queued\ndata: {"job_id": "j1", "position": 0}\n\n: still here\n\n'
     Canned.answers["/v1/jobs/j1/events"] = (200, "text/event-stream", text.encode())

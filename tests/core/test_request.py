@@ -39,6 +39,13 @@ from calotype.request import PROMPT_LIMIT, SEED_LIMIT, Request
         ({"options": {"grain": 3}}, "options.grain", "takes parameters"),
         ({"options": {"grain": {"strength": float("inf")}}}, "options.grain.strength", "inf is not a number"),
         ({"prompt": "a\ud800b"}, "prompt", "not text"),
+        ({"strength": 0.5}, "strength", "there is none"),
+        ({"init_image": "ab" * 32, "strength": 0.0}, "strength", "0.0 is too small; it must be above 0"),
+        ({"init_image": "ab" * 32, "strength": 1.01}, "strength", "1.01 is too large; at most 1"),
+        ({"init_image": "ab" * 32, "strength": float("nan")}, "strength", "nan is not a number"),
+        ({"init_image": "AB" * 32}, "init_image", "64 digits"),
+        ({"init_image": "../" * 32, "strength": 0.5}, "init_image", "64 digits"),
+        ({"init_image": "ab" * 32 + "\n"}, "init_image", "64 digits"),
         ({"stpes": 3}, "stpes", "not a field that is known"),
     ],
 )
@@ -89,6 +96,23 @@ def test_anything_is_a_request_or_a_bad_request(fields: dict[str, Any]) -> None:
         return
     assert found
     assert all(problem.message and "\n" not in problem.message for problem in found)
+
+
+@given(st.integers(1, 150), st.floats(0, 1, exclude_min=True))
+def test_a_stronger_change_takes_no_fewer_steps(steps: int, strength: float) -> None:
+    start = Request(prompt="x", steps=steps, init_image="ab" * 32, strength=strength)
+    done = start.steps_done
+    assert 1 <= done <= steps
+    assert done <= start.model_copy(update={"strength": min(1.0, strength * 1.5)}).steps_done
+    assert abs(done - steps * strength) <= max(0.5, 1 - steps * strength)
+    assert start.model_copy(update={"strength": 1.0}).steps_done == steps
+    assert Request(prompt="x", steps=steps).steps_done == steps
+
+
+def test_a_row_from_before_there_were_pictures_to_start_from_is_the_same_request() -> None:
+    now = Request(prompt="cat", seed=3, steps=4)
+    before = {name: value for name, value in now.model_dump().items() if name not in ("init_image", "strength")}
+    assert Request.model_validate(before) == now
 
 
 def test_seeds_wrap_at_the_limit() -> None:

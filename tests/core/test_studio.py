@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -169,6 +170,95 @@ def test_nothing_is_written_for_a_bad_request(tmp_path: Path) -> None:
             assert sum((await studio.counts()).values()) == 0
             with pytest.raises(NotAllowed):
                 await studio.add_model(tmp_path, ANNA)
+
+    run(scenario)
+
+
+def photograph(size: tuple[int, int] = (90, 60)) -> bytes:
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize(size).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def test_from_a_picture_to_another(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            source = (await studio.wait((await studio.submit(short(), ANNA)).id)).pictures[0].sha256
+            brought = await studio.take_in(photograph(), ANNA)
+            with Image.open(studio.picture_path(brought)) as image:
+                assert (image.format, image.mode, image.size) == ("PNG", "RGB", (90, 60))
+            for sha256 in (source, brought):
+                job = await studio.submit(short("tiger", steps=10, init_image=sha256), ANNA)
+                events = await events_of(studio, job)
+                assert {e.steps for e in events if isinstance(e, Stepped)} == {7}
+                done = await studio.job(job.id, ANNA)
+                assert (done.request.init_image, done.request.strength) == (sha256, 0.7)
+                again = await studio.submit(done.request, ANNA)
+                assert (await studio.wait(again.id)).pictures[0].sha256 == done.pictures[0].sha256 != source
+
+    run(scenario)
+
+
+def test_nobody_starts_from_somebody_elses_picture(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            source = (await studio.wait((await studio.submit(short(), ANNA)).id)).pictures[0].sha256
+            brought, unknown = await studio.take_in(photograph(), ANNA), "ab" * 32
+            said = set()
+            for sha256 in (source, brought, unknown):
+                with pytest.raises(BadRequest, match="init_image: ") as caught:
+                    await studio.submit(short(init_image=sha256), BERT)
+                said.add(str(caught.value).replace(sha256[:12], ""))
+            assert len(said) == 1
+            assert await studio.history(BERT) == []
+            assert await studio.submit(short(init_image=brought), OPERATOR)
+            assert await studio.take_in(photograph(), BERT) == brought
+            assert await studio.submit(short(init_image=brought), BERT)
+
+    run(scenario)
+
+
+def test_a_picture_whose_file_is_gone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path, slots=1, residents=1) as studio:
+            source, other = await studio.take_in(photograph(), ANNA), await studio.take_in(photograph((8, 8)), ANNA)
+            before = await studio.submit(short(steps=150), ANNA)
+            async for event in studio.watch(before.id):
+                if isinstance(event, Stepped):
+                    break
+            queued = await studio.submit(short(init_image=other), ANNA)
+            for sha256 in (source, other):
+                studio.picture_path(sha256).unlink()
+            with pytest.raises(BadRequest, match=r"init_image: its file is no longer kept here"):
+                await studio.submit(short(init_image=source), ANNA)
+            with pytest.raises(BadRequest, match=r"init_image: .* is not one of your pictures"):
+                await studio.submit(short(init_image=source), BERT)
+            await studio.cancel(before.id, ANNA)
+            failed = await studio.wait(queued.id)
+            assert failed.status is JobStatus.FAILED
+            assert failed.error == (
+                "it cannot be run any more: init_image: the file of the picture it starts from is gone"
+            )
+
+    run(scenario)
+
+
+def test_what_is_no_picture_is_not_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calotype.studio.UPLOADS_LIMIT", 2)
+
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            with pytest.raises(BadRequest, match="picture: is not a PNG"):
+                await studio.take_in(b"GIF89a", ANNA)
+            assert not list((tmp_path / "images").glob("*/*"))
+            for side in (1, 2):
+                await studio.take_in(photograph((side, side)), ANNA)
+            with pytest.raises(BadRequest, match="picture: you have uploaded 2 already"):
+                await studio.take_in(photograph((3, 3)), ANNA)
+            assert len(list((tmp_path / "images").glob("*/*"))) == 2
+            await studio.take_in(photograph((3, 3)), BERT)
+            for side in range(1, 5):
+                await studio.take_in(photograph((side, side)), OPERATOR)
 
     run(scenario)
 

@@ -46,6 +46,29 @@ def test_a_seed_counts_only_while_randomize_is_off(form: Form) -> None:
     assert form.request(untouched(form, prompt="cat", seed=7, randomize=False)).seed == 7
 
 
+def test_a_picture_counts_only_for_a_variation(form: Form) -> None:
+    values = untouched(form, prompt="tiger", init_image="ab" * 32, strength=0.25)
+    assert form.request(values).init_image is None
+    varied = form.request(values, vary=True)
+    assert (varied.init_image, varied.strength) == ("ab" * 32, 0.25)
+    assert varied.model_copy(update={"init_image": None, "strength": None}) == form.request(values)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("init_image", None, "Start from"), ("init_image", "../x", "Start from"), ("init_image", 7, "Start from"),
+        ("strength", 0, "How much to change"), ("strength", "much", "How much to change"),
+        ("strength", float("nan"), "How much to change"), ("strength", 1.5, "How much to change"),
+    ],
+)  # fmt: skip
+def test_a_wrong_start_is_named_as_the_page_does(form: Form, field: str, value: Any, said: str) -> None:
+    values = untouched(form, **({"prompt": "cat", "init_image": "ab" * 32, "strength": 0.5} | {field: value}))
+    with pytest.raises(BadRequest) as caught:
+        form.request(values, vary=True)
+    assert [form.explain(problem)[0] for problem in caught.value.problems] == [said]
+
+
 def test_only_the_chosen_plugins_parameters_are_sent(form: Form) -> None:
     values = untouched(form, prompt="cat", schedule="karras", sampler="euler_ancestral")
     rho = part(form, "karras").controls[0].component

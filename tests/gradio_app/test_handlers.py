@@ -14,8 +14,8 @@ import pytest
 
 from calotype.catalog import Catalog
 from calotype.errors import NotAllowed
-from calotype.events import Cancelled, Event, Failed, Queued, Started, Stepped
-from calotype.job import Job, JobStatus
+from calotype.events import Cancelled, Event, Failed, Finished, Queued, Started, Stepped
+from calotype.job import Job, JobStatus, Picture
 from calotype.person import Person
 from calotype.request import Request
 from calotype_gradio import handlers, views
@@ -53,8 +53,9 @@ class Staged:
 
     async def job(self, job_id: str, person: Person) -> Job:
         return Job(
-            "j1", person.key, self.kept.request, self.ends["status"], self.kept.created, error=self.ends.get("error")
-        )
+            "j1", person.key, self.kept.request, self.ends["status"], self.kept.created, error=self.ends.get("error"),
+            pictures=tuple(Picture(k, k, name, 64, 64) for k, name in enumerate(self.ends.get("pictures", ()))),
+        )  # fmt: skip
 
     async def history(self, person: Person) -> list[Job]:
         return []
@@ -66,12 +67,13 @@ def layout(catalog: Catalog) -> Layout:
         return lay_out(catalog)
 
 
-def run(studio: Staged, layout: Layout) -> AsyncIterator[dict[Any, Any]]:
+def run(studio: Staged, layout: Layout, pressed: Any = None, **changed: Any) -> AsyncIterator[dict[Any, Any]]:
     values = {component: component.value for component in layout.form.inputs()} | {layout.form.prompt: "cat"}
+    values |= {getattr(layout.form, name): value for name, value in changed.items()}
     visitor: Any = SimpleNamespace(session_hash="abc")
-    nothing: Any = SimpleNamespace(target=None)
+    event: Any = SimpleNamespace(target=pressed)
     page: Any = studio
-    return Handlers(page, layout).run(values, visitor, nothing)
+    return Handlers(page, layout).run(values, visitor, event)
 
 
 def said(studio: Staged, layout: Layout) -> list[str]:
@@ -160,6 +162,49 @@ def test_a_refusal_is_shown_in_its_own_words(catalog: Catalog, layout: Layout) -
     studio = Staged(catalog)
     studio.refusal = NotAllowed("prompt: not today")
     assert said(studio, layout) == [views.status("prompt: not today", "problem")]
+
+
+def last(studio: Staged, layout: Layout, pressed: Any = None, **changed: Any) -> dict[Any, Any]:
+    async def listen() -> dict[Any, Any]:
+        whole: dict[Any, Any] = {}
+        async for update in run(studio, layout, pressed, **changed):
+            whole |= update
+        return whole
+
+    return asyncio.run(listen())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_finished_picture_can_be_varied_and_one_of_several_chosen(
+    catalog: Catalog, layout: Layout, count: int
+) -> None:
+    names = [f"{k}" * 64 for k in range(count)]
+    shown = last(Staged(catalog, Finished("j1", ()), status=JobStatus.FINISHED, pictures=names), layout)
+    start = shown[layout.form.init_image]
+    assert shown[layout.vary_box].visible is True
+    assert start.value == names[0]
+    assert [sha256 for _, sha256 in start.choices] == names
+    assert start.visible is (count > 1)
+
+
+@pytest.mark.parametrize("status", [JobStatus.CANCELLED, JobStatus.FAILED])
+def test_where_no_picture_is_shown_there_is_nothing_to_vary(
+    catalog: Catalog, layout: Layout, status: JobStatus
+) -> None:
+    shown = last(Staged(catalog, Cancelled("j1"), status=status), layout)
+    assert shown[layout.vary_box].visible is False
+    assert shown[layout.form.init_image].value is None
+
+
+def test_only_vary_starts_from_the_picture(catalog: Catalog, layout: Layout) -> None:
+    studio = Staged(catalog, Finished("j1", ()), status=JobStatus.FINISHED)
+    chosen = {"init_image": "ab" * 32, "strength": 0.3}
+    last(studio, layout, layout.run, **chosen)
+    assert studio.kept.request.init_image is None
+    last(studio, layout, layout.vary, **chosen)
+    assert (studio.kept.request.init_image, studio.kept.request.strength) == ("ab" * 32, 0.3)
+    said = last(studio, layout, layout.vary)[layout.status]
+    assert "no picture is shown; make one first" in said
 
 
 def test_leaving_ends_the_watching(catalog: Catalog, layout: Layout) -> None:

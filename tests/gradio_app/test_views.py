@@ -77,6 +77,11 @@ def test_what_was_used_and_how_long(job: Job, catalog: Catalog) -> None:
     assert "waited" not in views.used(quick, catalog)
 
 
+def test_a_variation_tells_the_steps_that_were_done(job: Job, catalog: Catalog) -> None:
+    varied = replace(job, request=job.request.model_copy(update={"init_image": "ab" * 32, "strength": 0.6}))
+    assert "from a picture, 12 of 20 steps (strength 0.6)" in views.used(varied, catalog)
+
+
 def test_earlier_pictures_are_those_of_other_finished_jobs(job: Job) -> None:
     assert views.earlier([job], shown="j1") == ""
     assert views.earlier([replace(job, status=JobStatus.CANCELLED)]) == ""

@@ -11,12 +11,12 @@ from sqlalchemy import Engine
 from calotype.ledger import migrate
 from calotype.ledger.database import open_engine
 
-SECOND = '''"""A migration that is still to come: rebuilds a table that others refer to."""
+NEXT = '''"""A migration that is still to come: rebuilds a table that others refer to."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{revision}"
+down_revision = "{before}"
 
 
 def upgrade() -> None:
@@ -40,12 +40,15 @@ def alembic_engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Makes this program one version newer: it knows a migration 0002, which ends in the given line."""
+    """Makes this program one version newer: it knows one more migration, which ends in the given line."""
 
     def make(more: str = "pass") -> Path:
         folder = tmp_path / "migrations"
         shutil.copytree(migrate.migrations(), folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-        (folder / "versions" / "0002_tier.py").write_text(SECOND.format(more=more))
+        before = migrate.head()
+        revision = f"{int(before) + 1:04}"
+        text = NEXT.format(revision=revision, before=before, more=more)
+        (folder / "versions" / f"{revision}_tier.py").write_text(text)
         monkeypatch.setattr(migrate, "migrations", lambda: folder)
         return folder
 

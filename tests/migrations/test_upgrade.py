@@ -61,7 +61,7 @@ def test_creates_and_then_has_nothing_to_do(file: Path, monkeypatch: pytest.Monk
     assert migrate.current(url) is None
     assert not file.exists()
     upgrade(url, file.parent / "backups")
-    assert migrate.current(url) == migrate.head() == "0001"
+    assert migrate.current(url) == migrate.head()
     assert query(file, "PRAGMA journal_mode") == [("wal",)]
     assert not (file.parent / "backups").exists()
     before = content(file.parent)
@@ -94,7 +94,7 @@ def test_an_older_database_is_backed_up_and_upgraded(file: Path, next_version: C
     old_database(file)
     next_version()
     upgrade(f"sqlite:///{file}", file.parent / "backups")
-    assert migrate.current(f"sqlite:///{file}") == "0002"
+    assert migrate.current(f"sqlite:///{file}") == migrate.head() != "0001"
     assert query(file, "SELECT DISTINCT tier FROM jobs") == [("none",)]
     assert query(file, "SELECT count(*) FROM pictures") == [(2,)]  # the rebuild took no children along
     (backup,) = (file.parent / "backups").iterdir()

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from calotype.bus import Bus
 from calotype.catalog import Catalog
 from calotype.engine.assignment import Assignment, Host, HostListener, Rendered
-from calotype.errors import CalotypeError, SetupError
+from calotype.errors import BadRequest, CalotypeError, SetupError
 from calotype.events import Failed, Finished, Preview, Queued, Started, Stepped
 from calotype.images.store import ImageStore
 from calotype.job import Job, Picture
@@ -168,8 +168,8 @@ class Dispatcher:
     def _hand_over(self, job: Job) -> None:
         assert self._host is not None
         try:
-            assignment = assign(self._catalog, job)
-        except Exception as error:  # a plugin or model it names is no longer there
+            assignment = assign(self._catalog, job, self._store)
+        except Exception as error:  # a plugin, model or picture it names is no longer there
             log.warning("job %s cannot be run any more: %s", job.id, error, exc_info=not _is_ours(error))
             reason = f"it cannot be run any more: {error}"
             if self._ledger.fail(job.id, job.epoch, reason):
@@ -250,10 +250,12 @@ class Dispatcher:
         return {info.name: info.version for info in infos if info.on and set(info.adds) & set(names)}
 
 
-def assign(catalog: Catalog, job: Job) -> Assignment:
+def assign(catalog: Catalog, job: Job, store: ImageStore) -> Assignment:
     """Everything an engine needs for a claimed job. Raises :class:`BadRequest` if something is not there any more."""
     request, registry = catalog.resolve(job.request), catalog.registry
     assert request.sampler and request.schedule
+    if request.init_image is not None and not store.has(request.init_image):
+        raise BadRequest.of("init_image", "the file of the picture it starts from is gone")
     return Assignment(
         job_id=job.id,
         epoch=job.epoch,
@@ -266,6 +268,7 @@ def assign(catalog: Catalog, job: Job) -> Assignment:
         schedule=registry.schedules[request.schedule],
         schedule_params=catalog.params(request, request.schedule),
         postprocess=catalog.postprocess_chain(request),
+        init_image=None if request.init_image is None else store.path(request.init_image),
     )
 
 

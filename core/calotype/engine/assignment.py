@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from calotype.checkpoint import ModelInfo
@@ -29,6 +30,8 @@ class Assignment:
     schedule: Schedule
     schedule_params: Params
     postprocess: Sequence[tuple[PostProcessor, Params]] = ()
+    init_image: Path | None = None
+    """PNG file of the picture to start from, RGB, of any size; it stays where it is while the job runs."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""InProcessHost: one engine on one device in this process. Four threads, none of which asyncio ever waits on.
+"""InProcessHost: one engine on one device in this process. Five threads, none of which asyncio ever waits on.
 
-*loading* reads models and probes them; *admission* encodes prompts; *engine* ticks; *finishing* decodes, post-processes
-and hands over. So a model that is being loaded holds nobody up whose model is warm.
+*loading* reads models and probes them; *reading* encodes pictures to start from; *admission* encodes prompts; *engine*
+ticks; *finishing* decodes, post-processes and hands over. So a model that is being loaded, or a large picture that is
+being read, holds up nobody who needs neither.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
@@ -26,41 +26,15 @@ from calotype.engine.fairness import Service
 from calotype.engine.finishing import render
 from calotype.engine.models import LoadedModel, load, resolve_device
 from calotype.engine.previews import montage
+from calotype.engine.resident import Resident
 from calotype.engine.run import Run
+from calotype.engine.starting import StartEncoder
 from calotype.errors import CalotypeError
-from calotype.events import Preview
 
 WARM_MODELS: Final = 2
 _PREVIEW_EVERY: Final = 0.1
 """Seconds between previews of one job, at least."""
 log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class Resident:
-    """A job that is here: its runs, and when what happened (seconds of the monotonic clock)."""
-
-    assignment: Assignment
-    runs: list[Run] = field(default_factory=list)
-    pictures: dict[int, Rendered] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    joined: float = field(default_factory=time.perf_counter)
-    admitted: float = 0.0
-    begun: float = 0.0
-    denoised: float = 0.0
-    model_seconds: float = 0.0
-    last_preview: float = 0.0
-    shown: Preview | None = None
-
-    @property
-    def step(self) -> int:
-        """Steps done over all pictures."""
-        return sum(run.step for run in self.runs)
-
-    @property
-    def steps(self) -> int:
-        """Steps there are over all pictures."""
-        return sum(run.steps for run in self.runs)
 
 
 class InProcessHost:
@@ -73,6 +47,7 @@ class InProcessHost:
         self._slots = slots
         self._models: dict[str, LoadedModel] = {}
         self._encoder = TextEncoder()
+        self._starts = StartEncoder()
         self._residents: dict[str, Resident] = {}
         self._lock = threading.Lock()
         self._commands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -84,6 +59,7 @@ class InProcessHost:
         torch.set_num_threads(threads)
         set_threads = torch.set_num_threads
         self._loading = ThreadPoolExecutor(1, "loading", initializer=set_threads, initargs=(threads,))
+        self._reading = ThreadPoolExecutor(1, "reading", initializer=set_threads, initargs=(threads,))
         self._admission = ThreadPoolExecutor(1, "admission", initializer=set_threads, initargs=(threads,))
         self._finishing = ThreadPoolExecutor(1, "finishing", initializer=set_threads, initargs=(threads,))
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
@@ -118,6 +94,7 @@ class InProcessHost:
         self._commands.put(None)
         self._thread.join(timeout)
         self._loading.shutdown(wait=False, cancel_futures=True)
+        self._reading.shutdown(wait=False, cancel_futures=True)
         self._admission.shutdown(wait=False, cancel_futures=True)
         self._finishing.shutdown(wait=True, cancel_futures=True)
 
@@ -148,7 +125,18 @@ class InProcessHost:
         try:
             if self._is_here(resident):
                 model = self._load(resident.assignment.model)
-                model.buckets(_shape(model, resident.assignment))
+                model.buckets(resident.shape(model))
+                self._admission.submit(self._admit, resident, model)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this one job fails and the engine goes on
+            self._fail(resident, error)
+
+    # reading --------------------------------------------------------------------------------------------------
+
+    def _read(self, resident: Resident, model: LoadedModel) -> None:
+        """Encode the picture that a job starts from, then let it in."""
+        try:
+            if self._is_here(resident):
+                resident.start = self._starts.encode(model, resident.assignment)
                 self._admission.submit(self._admit, resident, model)
         except Exception as error:  # noqa: BLE001 - whatever it is, this one job fails and the engine goes on
             self._fail(resident, error)
@@ -160,8 +148,11 @@ class InProcessHost:
         request = assignment.request
         try:
             model = prepared or self._warm(assignment.model)
-            if model is None or not model.knows(_shape(model, assignment)):
+            if model is None or not model.knows(resident.shape(model)):
                 self._loading.submit(self._prepare, resident)
+                return
+            if assignment.init_image is not None and resident.start is None:
+                self._reading.submit(self._read, resident, model)
                 return
             prompt = self._encoder.encode(model, request.prompt)
             negative = self._encoder.encode(model, request.negative_prompt)
@@ -169,7 +160,7 @@ class InProcessHost:
             denoiser = Denoiser(
                 model, prompt.hidden, negative.hidden, request.guidance, request.guidance_rescale or 0.0
             )
-            resident.runs = [Run(assignment, index, denoiser) for index in range(request.images)]
+            resident.runs = [Run(assignment, index, denoiser, resident.start) for index in range(request.images)]
         except Exception as error:  # noqa: BLE001 - whatever it is, this one job fails and the engine goes on
             self._fail(resident, error)
             return
@@ -330,9 +321,3 @@ class InProcessHost:
                 run.close()
             except Exception:  # a stranger's generator may raise even on close; it is gone either way
                 log.exception("job %s: its sampler raised while it was closed", resident.assignment.job_id)
-
-
-def _shape(model: LoadedModel, assignment: Assignment) -> tuple[int, int, int]:
-    request = assignment.request
-    assert request.width and request.height
-    return model.latent_shape(request.width, request.height)

@@ -62,6 +62,18 @@ class LoadedModel:
         rgb: torch.Tensor = self.vae.decode(z + shift, return_dict=False)[0][0]
         return (rgb.float().cpu() / 2 + 0.5).clamp(0, 1)
 
+    @torch.inference_mode()
+    def encode(self, rgb: torch.Tensor) -> torch.Tensor:
+        """(3, H, W) RGB in 0 … 1 → (C, H, W) latents, float32, on the CPU: the inverse of :meth:`decode`.
+
+        A variational autoencoder's mean is taken, not a draw. One picture at a time, to stay exact.
+        """
+        encoded = self.vae.encode(rgb.unsqueeze(0).to(self.device) * 2 - 1)
+        z: torch.Tensor = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        shift = getattr(self.vae.config, "shift_factor", None) or 0.0
+        latents: torch.Tensor = (z[0] - shift) * self.vae.config.scaling_factor
+        return latents.float().cpu()
+
     def knows(self, shape: tuple[int, int, int]) -> bool:
         """Whether :meth:`buckets` answers at once."""
         return shape in self._buckets

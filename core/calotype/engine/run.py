@@ -11,7 +11,7 @@ import torch
 
 from calotype.engine.assignment import Assignment
 from calotype.engine.denoiser import Denoiser, Row
-from calotype.errors import SamplerMisbehaved
+from calotype.errors import ModelError, SamplerMisbehaved
 from calotype.sampling import Estimate, Query, Sampling
 
 
@@ -32,18 +32,25 @@ class SeededNoise:
 
 
 class Run:
-    """A sampler at work on one picture. Answers are given by the batcher."""
+    """A sampler at work on one picture. Answers are given by the batcher.
 
-    def __init__(self, assignment: Assignment, index: int, denoiser: Denoiser) -> None:
+    With ``start``, latents (C, H, W) of a clean picture, it is image-to-image (SDEdit, Meng et al. 2022): only the last
+    steps of the schedule are done, from that picture with as much noise as their first level asks for.
+    """
+
+    def __init__(
+        self, assignment: Assignment, index: int, denoiser: Denoiser, start: torch.Tensor | None = None
+    ) -> None:
         request = assignment.request
-        assert request.width and request.height and request.steps
+        assert request.width and request.height
         self.assignment = assignment
         self.index = index
         self.seed = request.seeds()[index]
         self.denoiser = denoiser
         self.shape = denoiser.model.latent_shape(request.width, request.height)
-        self.steps = request.steps
-        self.sigmas = _checked_sigmas(assignment, denoiser)
+        self.steps = request.steps_done
+        self.sigmas = _checked_sigmas(assignment, denoiser)[-self.steps - 1 :]
+        self._start = None if start is None else self._fits(start)
         self.latents: torch.Tensor | None = None
         """The result, once the sampler has returned."""
         self.preview: np.ndarray | None = None
@@ -129,7 +136,13 @@ class Run:
     def _begin(self) -> Sampling:
         noise = SeededNoise(self.seed, self.shape)
         sampler, params = self.assignment.sampler, self.assignment.sampler_params
-        return sampler.run(noise() * self.sigmas[0], self.sigmas, noise, params)
+        x = noise() * self.sigmas[0]
+        return sampler.run(x if self._start is None else self._start + x, self.sigmas, noise, params)
+
+    def _fits(self, start: torch.Tensor) -> torch.Tensor:
+        if tuple(start.shape) != self.shape:
+            raise ModelError(f"model: its autoencoder encodes to {tuple(start.shape)}, its U-Net takes {self.shape}")
+        return start
 
     def _checked(self, x: object, what: str) -> torch.Tensor:
         name = self.assignment.sampler.name

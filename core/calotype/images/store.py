@@ -64,6 +64,10 @@ class ImageStore:
             raise KeyError(sha256)
         return file
 
+    def has(self, sha256: str) -> bool:
+        """Whether there is such a file."""
+        return _NAME.fullmatch(sha256) is not None and self._file(sha256).is_file()
+
     def get(self, sha256: str) -> bytes:
         """The bytes of the file. Raises KeyError as :meth:`path` does."""
         try:

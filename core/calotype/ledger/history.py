@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, delete, func, select
 
 from calotype.job import Job, JobStatus
-from calotype.ledger import fair
+from calotype.ledger import fair, starts
 from calotype.ledger.rows import to_jobs
-from calotype.ledger.tables import jobs, pictures
+from calotype.ledger.tables import jobs
 
 T = TypeVar("T")
 _CHUNK: Final = 500
@@ -76,9 +76,9 @@ def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
 
 
 def unreferenced(connection: Connection, sha256s: Iterable[str]) -> set[str]:
-    """Which of these no job's picture is."""
+    """Which of these nothing refers to: no job drew it, none starts from it, and it is no upload."""
     free: set[str] = set()
     for some in _chunks(sha256s):
         free.update(some)
-        free.difference_update(connection.scalars(select(pictures.c.sha256).where(pictures.c.sha256.in_(some))))
+        free.difference_update(starts.named(connection, some))
     return free

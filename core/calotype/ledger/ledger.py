@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from calotype.job import Job, JobStatus, Picture
-from calotype.ledger import ending, history, outbox, positions, queue, rows
+from calotype.ledger import ending, history, outbox, positions, queue, rows, starts
 from calotype.ledger.database import Database
 from calotype.ledger.migrate import upgrade
 from calotype.ledger.outbox import Delivery
@@ -52,7 +52,7 @@ class Ledger:
         """Accepts a resolved request, or finds the job that this person submitted with this ``key`` before.
 
         ``cost`` in cost units, above zero. ``reply_to["front_end"]`` names the front end that delivers the result.
-        Raises ValueError if either is not so.
+        Raises ValueError if either is not so, :class:`BadRequest` if it starts from a picture that is not theirs.
         """
         return self._database.write(queue.submit, person, request, cost=cost, key=key, reply_to=reply_to)
 
@@ -137,8 +137,26 @@ class Ledger:
         return self._database.write(history.erase, job_id)
 
     def unreferenced(self, sha256s: Iterable[str]) -> set[str]:
-        """Which of these are no recorded picture."""
+        """Which of these nothing refers to: no job drew it, none starts from it, and it is no upload."""
         return self._database.read(history.unreferenced, list(sha256s))
+
+    # -- pictures to start from --------------------------------------------------------------------------------
+
+    def may_use(self, person: Person, sha256: str) -> bool:
+        """Whether the person may start from this picture."""
+        return self._database.read(starts.may_use, person, sha256)
+
+    def uploads(self, person_key: str) -> int:
+        """How many pictures are kept because this person uploaded them."""
+        return self._database.read(starts.taken, person_key)
+
+    def take_in(self, person_key: str, sha256: str) -> None:
+        """The person uploaded the picture now; they may start from it until it is forgotten."""
+        self._database.write(starts.take_in, person_key, sha256)
+
+    def forget_uploads(self, taken_before: datetime) -> int:
+        """Lets go of older uploads (aware); jobs that start from one keep it. How many."""
+        return self._database.write(starts.forget, taken_before)
 
 
 def open_ledger(url: str, backup_dir: Path | None) -> Ledger:

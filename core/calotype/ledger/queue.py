@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from calotype.job import Job, JobStatus, new_job_id
-from calotype.ledger import ending, fair, outbox
+from calotype.ledger import ending, fair, outbox, starts
 from calotype.ledger.rows import now, to_jobs
 from calotype.ledger.tables import is_queued, jobs, persons
 from calotype.person import Person
@@ -28,7 +28,10 @@ def submit(
     key: str | None,
     reply_to: Mapping[str, Any] | None,
 ) -> Job:
-    """Writes the person and the job down, or finds the job that this person submitted with this key before."""
+    """Writes the person and the job down, or finds the job that this person submitted with this key before.
+
+    Raises :class:`BadRequest` if it starts from a picture that is not the person's.
+    """
     fair.charge(cost, person.weight)  # raises before anything is written
     outbox.address(reply_to)
     fair.introduce(connection, person)  # first: on PostgreSQL it makes equal keys of a person wait for each other
@@ -38,7 +41,11 @@ def submit(
         if known is not None:
             return to_jobs(connection, [known])[0]
     job = Job(new_job_id(), person.key, request, JobStatus.QUEUED, now(), cost=cost, reply_to=reply_to)
+    if request.init_image is not None:  # in this transaction, so that nobody lets go of the picture in between
+        starts.check(connection, person, request.init_image)
     fair.enters(connection, person.key, _insert(connection, job, key))
+    if request.init_image is not None:
+        starts.begins(connection, job.id, request.init_image)
     return job
 
 

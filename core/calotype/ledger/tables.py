@@ -2,7 +2,8 @@
 
 One schema for SQLite and PostgreSQL. Changed only together with a migration (``alembic check`` is a test).
 Read by :mod:`~calotype.ledger.fair` (persons, clock), :mod:`~calotype.ledger.queue` and
-:mod:`~calotype.ledger.ending` (jobs), :mod:`~calotype.ledger.history` and :mod:`~calotype.ledger.outbox`.
+:mod:`~calotype.ledger.ending` (jobs), :mod:`~calotype.ledger.starts` (init_images, uploads),
+:mod:`~calotype.ledger.history` and :mod:`~calotype.ledger.outbox`.
 """
 
 from __future__ import annotations
@@ -155,6 +156,25 @@ pictures = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("notes", _json(), nullable=False),
+)
+
+# The picture that a job starts from, where it does. The row keeps the picture's file, as those of `pictures` do.
+init_images = Table(
+    "init_images",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", Text, nullable=False, index=True),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    # Who brought it. Not a foreign key: they need not have had any job yet.
+    Column("person", Text, primary_key=True),
+    Column("taken", UTCDateTime, nullable=False),
+    Index("ix_uploads_person", "person"),
+    Index("ix_uploads_taken", "taken"),
 )
 
 outbox = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from calotype.dispatch.dispatcher import assign
 from calotype.engine.assignment import Assignment, Rendered
 from calotype.engine.host import InProcessHost
 from calotype.events import Preview
+from calotype.images.store import ImageStore
 from calotype.job import Job, JobStatus, new_job_id
 from calotype.plugins.registry import Registry
 from calotype.request import Request
@@ -27,6 +29,8 @@ class Bench:
 
     def __init__(self, catalog: Catalog, slots: int, threads: int = 1) -> None:
         self.catalog = catalog
+        self._folder = tempfile.TemporaryDirectory()
+        self.store = ImageStore(Path(self._folder.name))
         self.rendered_by: dict[str, Sequence[Rendered]] = {}
         self.records: dict[str, Mapping[str, Any]] = {}
         self.failures: dict[str, str] = {}
@@ -40,7 +44,7 @@ class Bench:
     def assignment(self, person: str = "p", **fields: Any) -> Assignment:
         request = self.catalog.resolve(Request.parse({"prompt": "blue cat", **fields}))
         job = Job(new_job_id(), person, request, JobStatus.RUNNING, datetime.now(UTC), epoch=1)
-        return assign(self.catalog, job)
+        return assign(self.catalog, job, self.store)
 
     def join(self, person: str = "p", **fields: Any) -> str:
         assignment = self.assignment(person, **fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from calotype.engine.hints import Hints
 from calotype.engine.run import SeededNoise
 
 TINY = "tiny-sd1"
+PICTURE = (Path(__file__).parents[3] / "docs" / "pictures" / "six.png").read_bytes()
 
 
 def test_delivers_a_picture_of_the_embedded_model(bench: Any) -> None:
@@ -60,7 +62,8 @@ request_fields = st.fixed_dictionaries(
         "guidance": st.sampled_from([1.0, 4.0]),
         "images": st.integers(1, 2),
         "model": st.sampled_from(["calotype-emoji", TINY]),
-    }
+    },
+    optional={"strength": st.floats(0.05, 1)},  # it then starts from a picture
 )
 
 
@@ -68,6 +71,8 @@ request_fields = st.fixed_dictionaries(
 @given(jobs=st.lists(request_fields, min_size=3, max_size=9), data=st.data())
 def test_no_picture_depends_on_its_company(bench: Any, jobs: list[dict[str, Any]], data: st.DataObject) -> None:
     people = st.sampled_from(["a", "b", "c"])
+    picture = bench.store.put(PICTURE)
+    jobs = [fields | ({"init_image": picture} if "strength" in fields else {}) for fields in jobs]
     ids = [bench.join(data.draw(people), **fields) for fields in jobs]
     together = [bench.pngs(job) for job in ids]
     for fields, pictures in zip(jobs, together, strict=True):

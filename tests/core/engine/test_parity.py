@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+from diffusers import EulerDiscreteScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from PIL import Image
 
 from calotype.checkpoint import EMBEDDED
@@ -51,5 +51,34 @@ def test_parity_text_to_image(bench: Any, tiny_sd1: Path, which: str, guidance: 
     reference = _reference(folder, request, list(sigmas), channels, side)
     assert ours.shape == reference.shape == (64, 64, 3)
     # 8-bit rounding is 0.002; the rest is diffusers' float32 noise levels against our float64 ones
+    assert np.abs(ours - reference).max() < 0.03
+    assert np.abs(ours - reference).mean() < 0.002
+
+
+@pytest.mark.parametrize(("strength", "done"), [(0.25, 2), (0.5, 4), (1.0, 8)])
+def test_parity_image_to_image(bench: Any, strength: float, done: int) -> None:
+    """diffusers' own pipeline from file to file, at our noise levels. Its steps are int(8 * strength), as ours here."""
+    source = Image.open(io.BytesIO(bench.alone(prompt="pizza", seed=9, options={"upscale": False})[0]))
+    buffer = io.BytesIO()
+    source.save(buffer, "PNG")
+    fields = {
+        "prompt": "a blue guitar", "seed": 3, "steps": 8, "sampler": "euler", "schedule": "normal", "guidance": 4.0,
+        "guidance_rescale": 0.0, "options": {"upscale": False}, "init_image": bench.store.put(buffer.getvalue()),
+        "strength": strength,
+    }  # fmt: skip
+    job = bench.join(**fields)
+    ours = np.asarray(Image.open(io.BytesIO(bench.pngs(job)[0])), dtype=np.float32) / 255
+    assert bench.steps[job][-1] == (done, done)
+    levels = bench.host._models[str(EMBEDDED.resolve())].levels
+    sigmas = bench.catalog.registry.schedules["normal"].sigmas(8, levels, None)
+    pipe = StableDiffusionImg2ImgPipeline.from_pretrained(
+        EMBEDDED, safety_checker=None, requires_safety_checker=False, local_files_only=True
+    )
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="linspace")
+    reference = pipe(
+        "a blue guitar", image=source, strength=strength, num_inference_steps=8, sigmas=list(sigmas)[:-1],
+        guidance_scale=4.0, generator=torch.Generator().manual_seed(3), output_type="np",
+    ).images[0]  # fmt: skip
     assert np.abs(ours - reference).max() < 0.03
     assert np.abs(ours - reference).mean() < 0.002

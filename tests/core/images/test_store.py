@@ -45,6 +45,7 @@ def age(store: ImageStore, sha256: str, by: timedelta) -> None:
 def test_put_get_delete(store: ImageStore) -> None:
     assert store.put(DATA) == SHA
     assert files(store) == [f"{SHA[:2]}/{SHA}.png"]
+    assert store.has(SHA)
     assert store.get(SHA) == DATA
     assert store.path(SHA).read_bytes() == DATA
     (stored,) = store
@@ -57,6 +58,7 @@ def test_put_get_delete(store: ImageStore) -> None:
 
 @pytest.mark.parametrize("name", ["", "ab", "../../etc/passwd", SHA.upper(), f"{SHA}\n", SHA[:-1] + "/", "é" * 64, SHA])
 def test_what_is_not_there_is_a_key_error(store: ImageStore, name: str) -> None:
+    assert not store.has(name)
     for call in (store.path, store.get):
         with pytest.raises(KeyError):
             call(name)

@@ -1,0 +1,74 @@
+"""Pictures that jobs start from, and pictures that were taken in to start from.
+
+A file of the image store is kept for as long as anything here or in ``pictures`` names it: the rows are its count of
+references, and a job's go with the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, true, update
+
+from calotype.errors import BadRequest
+from calotype.ledger.rows import now
+from calotype.ledger.tables import init_images, jobs, pictures, uploads
+from calotype.person import Person
+
+
+def check(connection: Connection, person: Person, sha256: str) -> None:
+    """Raises :class:`BadRequest` unless the person may start from the picture. Whose else it may be is not told."""
+    if not may_use(connection, person, sha256):
+        raise BadRequest.of(
+            "init_image", f"{sha256[:12]}… is not one of your pictures; take one of your jobs' or upload it"
+        )
+
+
+def may_use(connection: Connection, person: Person, sha256: str) -> bool:
+    """Whether the picture is one of the person's: drawn for them, started from before, or taken in from them.
+
+    An operator may use every picture that is known.
+    """
+
+    def owned(column: ColumnElement[str]) -> ColumnElement[bool]:
+        return true() if person.operator else column == person.key
+
+    drawn = select(pictures.c.sha256).join(jobs, jobs.c.id == pictures.c.job_id)
+    started = select(init_images.c.sha256).join(jobs, jobs.c.id == init_images.c.job_id)
+    roads = [
+        drawn.where(pictures.c.sha256 == sha256, owned(jobs.c.person)),
+        started.where(init_images.c.sha256 == sha256, owned(jobs.c.person)),
+        select(uploads.c.sha256).where(uploads.c.sha256 == sha256, owned(uploads.c.person)),
+    ]
+    return any(connection.scalar(road.limit(1)) is not None for road in roads)
+
+
+def begins(connection: Connection, job_id: str, sha256: str) -> None:
+    """The job starts from the picture, and keeps it."""
+    connection.execute(insert(init_images).values(job_id=job_id, sha256=sha256))
+
+
+def taken(connection: Connection, person_key: str) -> int:
+    """How many pictures are kept because the person uploaded them."""
+    return connection.scalar(select(func.count()).where(uploads.c.person == person_key)) or 0
+
+
+def take_in(connection: Connection, person_key: str, sha256: str) -> None:
+    """The person brought the picture, now; also if they had before."""
+    mine = (uploads.c.sha256 == sha256) & (uploads.c.person == person_key)
+    if connection.execute(update(uploads).where(mine).values(taken=now())).rowcount == 0:
+        connection.execute(insert(uploads).values(sha256=sha256, person=person_key, taken=now()))
+
+
+def forget(connection: Connection, taken_before: datetime) -> int:
+    """Lets go of uploads from before that time; jobs that start from one keep it. How many uploads."""
+    return connection.execute(delete(uploads).where(uploads.c.taken < taken_before)).rowcount
+
+
+def named(connection: Connection, sha256s: Collection[str]) -> set[str]:
+    """Which of these (few) anything refers to."""
+    found: set[str] = set()
+    for table in (pictures, init_images, uploads):
+        found.update(connection.scalars(select(table.c.sha256).where(table.c.sha256.in_(sha256s))))
+    return found
