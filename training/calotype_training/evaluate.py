@@ -21,7 +21,8 @@ from calotype_training.concepts import ACCESSORIES, COLOURS, Concept, read_held_
 from calotype_training.dataset import Dataset
 from calotype_training.errors import TrainingError
 from calotype_training.home import training_home, write_whole
-from calotype_training.judge import RealPictures, look, train_judge
+from calotype_training.judge import RealPictures, Verdict, look, train_judge
+from calotype_training.latents import latent_map
 from calotype_training.pictures import Composer
 from calotype_training.progress import Progress
 from calotype_training.sheet import contact_sheet, sample
@@ -72,6 +73,7 @@ class Scores:
     def __init__(self, dataset: Dataset, home: Path, painter: Painter) -> None:
         self._dataset, self._home, self._painter = dataset, home, painter
         self._judge = train_judge(dataset, home, _JUDGE_STEPS)
+        self._latents = latent_map(dataset, home)
         self._number = {concept.name: number for number, concept in enumerate(dataset.concepts)}
 
     def all(self, quick: bool = False) -> dict[str, Any]:
@@ -85,6 +87,9 @@ class Scores:
         found["recall"] = self._recall(rows)
         found["by concept"] = {name: right for name, (_, right) in rows.items()}
         return found
+
+    def _look(self, pictures: np.ndarray) -> Verdict:
+        return look(self._judge, self._latents, pictures)
 
     def _real(self) -> dict[str, float]:
         """The judge's own ceiling: fresh pictures of real drawings."""
@@ -101,7 +106,7 @@ class Scores:
         """Every concept by its name, two seeds."""
         prompts = [concept.name for concept in concepts for _ in range(2)]
         pictures = self._painter.draw(prompts, [1000 + n for n in range(len(prompts))], "trained prompts")
-        logits = look(self._judge, pictures).concepts
+        logits = self._look(pictures).concepts
         right = torch.tensor([self._number[prompt] for prompt in prompts])
         first = logits.argmax(1) == right
         rows = {
@@ -114,7 +119,7 @@ class Scores:
         """Every word that never stood in a training caption, one seed."""
         asked = [(word, concept.name) for concept in concepts for word in concept.unseen]
         pictures = self._painter.draw([word for word, _ in asked], [3000 + n for n in range(len(asked))], "synonyms")
-        logits = look(self._judge, pictures).concepts
+        logits = self._look(pictures).concepts
         right = torch.tensor([self._number[name] for _, name in asked])
         return {"top-1": _share(logits.argmax(1) == right), "top-5": _top5(logits, right), "pictures": len(asked)}
 
@@ -124,7 +129,7 @@ class Scores:
         asked = [(line, scene) for line, scene in zip(read_held_out(), scenes, strict=True) for _ in range(seeds)]
         prompts = [f"a {line}" if n % 2 else line for n, (line, _) in enumerate(asked)]
         pictures = self._painter.draw(prompts, [5000 + n for n in range(len(asked))], "held-out combinations")
-        verdict = look(self._judge, pictures)
+        verdict = self._look(pictures)
         best, colours, worn = verdict.concepts.topk(3).indices, verdict.colours.argmax(1), verdict.accessories.argmax(1)
         concept, colour, accessory, whole, pairs = [], [], [], [], []
         for n, (_, scene) in enumerate(asked):
@@ -161,13 +166,13 @@ class Scores:
         """Mean distance in the judge's features between eight seeds, as a share of that between real drawings."""
         prompts = [concept.name for concept in concepts for _ in range(8)]
         pictures = self._painter.draw(prompts, [7000 + n for n in range(len(prompts))], "variety")
-        drawn = _distances(look(self._judge, pictures).features, 8)
+        drawn = _distances(self._look(pictures).features, 8)
         composer = Composer(self._dataset, random.Random(17), every_drawing=True)
         by_name = composer.drawings_of
         shares = []
         for concept, distance in zip(concepts, drawn, strict=True):
             real = composer.plain(by_name(concept.name))
-            shares.append(distance / _distances(look(self._judge, real).features, len(real))[0])
+            shares.append(distance / _distances(self._look(real).features, len(real))[0])
         return {"share of real variety": _mean(shares), "median": float(np.median(shares)), "prompts": len(concepts)}
 
     def _recall(self, rows: dict[str, tuple[np.ndarray, float]]) -> dict[str, float]:

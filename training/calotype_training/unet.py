@@ -117,7 +117,9 @@ def _work(rank: int, processes: int, dataset: Dataset, plan: Plan, meeting: str)
         distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=processes)
     latents = latent_map(dataset, plan.home)
     try:
-        Worker(rank, processes, plan, dataset, latents, TextEncoder(plan.home / "text", device), device).run()
+        Worker(
+            rank, processes, plan, dataset, latents, TextEncoder(plan.home / "text", device, half=True), device
+        ).run()
     finally:
         if processes > 1:
             distributed.destroy_process_group()
@@ -153,7 +155,7 @@ class Worker:
         """To the end of the run or slice."""
         started, saved, shown = time.monotonic(), time.monotonic(), time.monotonic()
         budget = self._plan.minutes * 60
-        progress = Progress(f"U-Net, run {self._leg + 1}", round(budget), round(self._before), every=20.0)
+        progress = Progress(f"U-Net, run {self._leg + 1}, seconds", round(budget), round(self._before), every=20.0)
         first_seen, loss = self._seen, 0.0
         while True:
             if self._step % _AVERAGE_EVERY == 0:
