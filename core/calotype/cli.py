@@ -88,6 +88,20 @@ def serve(
 
 
 @app.command()
+def bench(
+    model: Annotated[Path | None, typer.Option(help="Diffusers folder to measure instead of the default.")] = None,
+    steps: Annotated[int, typer.Option(min=1, max=STEPS_LIMIT, help="Steps of each of the sixteen jobs.")] = 8,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> int:
+    """Measure this machine and recommend slots and threads. Takes a minute or two; changes nothing."""
+    from calotype.cli_bench import bench as measured
+    from calotype.cli_bench import show
+
+    typer.echo(show(measured(str(model.expanduser().absolute()) if model else None, steps, device)))
+    return 0
+
+
+@app.command()
 def version() -> int:
     """Print the version."""
     typer.echo(f"calotype {__version__}")
