@@ -2,12 +2,12 @@
 
     python benchmarks/batching.py [--rounds 3] [-o benchmarks/results/batching.json]
 
-A burst of 32 mixed jobs (10 to 30 steps, four samplers, guidance) with the embedded model's networks at 8 x 8, 16 x 16
-(its real size) and 32 x 32 latents: our engine, and `StableDiffusionPipeline` called for one job after another with the
-same steps, guidance and scheduler; both decode and write PNGs, both with the same threads. Beside them diffusers' static
-batch of 32 equal jobs against the same jobs one after another: what batching could gain at most, were all jobs alike
-and there at once. Rounds are interleaved in one process; ratios are medians of the rounds' ratios. Run it on an idle
-machine.
+A burst of 32 mixed jobs (10 to 30 steps, four samplers, guidance) with the embedded model's networks at 8 x 8,
+16 x 16 (its real size) and 32 x 32 latents: our engine, and `StableDiffusionPipeline` called for one job after another
+with the same steps, guidance and scheduler; both decode and write PNGs, both with the same threads. Beside them
+diffusers' static batch of 32 equal jobs against the same jobs one after another: what batching could gain at most,
+were all jobs alike and there at once. Rounds are interleaved in one process; ratios are
+medians of the rounds' ratios. Run it on an idle machine.
 """
 
 from __future__ import annotations
