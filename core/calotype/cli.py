@@ -57,20 +57,10 @@ def imagine(
     from calotype.cli_imagine import Wish, run
 
     fields = {
-        "prompt": prompt,
-        "negative_prompt": negative,
-        "steps": steps,
-        "sampler": sampler,
-        "schedule": schedule,
-        "guidance": guidance,
-        "guidance_rescale": guidance_rescale,
-        "seed": seed,
-        "width": width,
-        "height": height,
-        "images": images,
-        "model": model,
-        "strength": strength,
-    }
+        "prompt": prompt, "negative_prompt": negative, "steps": steps, "sampler": sampler, "schedule": schedule,
+        "guidance": guidance, "guidance_rescale": guidance_rescale, "seed": seed, "width": width, "height": height,
+        "images": images, "model": model, "strength": strength,
+    }  # fmt: skip
     given = {name: value for name, value in fields.items() if value is not None}
     return run(Wish(given, sets or [], output, as_json, time.monotonic(), init))
 
