@@ -47,8 +47,8 @@ def read_rgb(file: Path, width: int, height: int) -> torch.Tensor:
     try:
         with Image.open(file, formats=("PNG",)) as image:
             fitted = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
-    except OSError as error:
-        reason = error.strerror or "it is damaged"
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow says SyntaxError of a broken chunk
+        reason = getattr(error, "strerror", None) or "it is damaged"
         raise CalotypeError(f"init_image: the picture it starts from cannot be read ({reason})") from error
     pixels = torch.from_numpy(np.array(fitted, dtype=np.float32))
     return (pixels / 255).permute(2, 0, 1).contiguous()

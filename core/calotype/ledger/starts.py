@@ -44,6 +44,11 @@ def may_use(connection: Connection, person: Person, sha256: str) -> bool:
     return any(connection.scalar(road.limit(1)) is not None for road in roads)
 
 
+def drawn(connection: Connection, sha256: str) -> bool:
+    """Whether any job made the picture."""
+    return connection.scalar(select(pictures.c.sha256).where(pictures.c.sha256 == sha256).limit(1)) is not None
+
+
 def begins(connection: Connection, job_id: str, sha256: str) -> None:
     """The job starts from the picture, and keeps it."""
     connection.execute(insert(init_images).values(job_id=job_id, sha256=sha256))
