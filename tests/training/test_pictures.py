@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from calotype_training.captions import Scene
 from calotype_training.concepts import ACCESSORIES, COLOURS
 from calotype_training.dataset import Dataset
-from calotype_training.pictures import _GROUNDS, _PALETTE, PIXELS, Composer, recolour
+from calotype_training.pictures import _GROUNDS, _MIRRORED, _PALETTE, PIXELS, Composer, recolour
 
 CAT, DOG, OWL, ROBOT = little_data.CONCEPTS[:4]
 CHERRY, CAR = little_data.CONCEPTS[10:]
@@ -83,11 +83,11 @@ def test_a_disc_stays_a_whole_disc(dataset: Dataset, seed: int, size: float) -> 
 def test_drawings_are_mirrored_at_times(composer: Make) -> None:
     """The drawings have one eye, left of the middle."""
     left = 0
-    for seed in range(60):
+    for seed in range(200):
         picture = composer(seed).draw(Scene(CAT, size=0.95, style="flat")).astype(int)
         eye = np.argwhere(picture[10:54, 10:54].min(-1) > 250).mean(0)
         left += bool(eye[1] < 22)
-    assert 15 < left < 45
+    assert abs(1 - left / 200 - _MIRRORED) < 0.1
 
 
 @pytest.mark.parametrize("colour", COLOURS)
