@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
+import socket
 import struct
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -16,7 +14,7 @@ from PIL import Image
 
 from calotype.images.intake import UPLOAD_LIMIT
 from calotype_api.routes.uploads import UPLOADS_AT_ONCE
-from serving import Served, server_sent
+from serving import Served, server_sent, until
 
 
 def photograph(colour: str = "red", kind: str = "JPEG") -> bytes:
@@ -84,28 +82,26 @@ def test_what_is_not_taken_leaves_nothing(server: Served, api: httpx.Client) -> 
 
 
 def test_only_so_many_are_brought_at_once(api: httpx.Client, other: httpx.Client) -> None:
-    """Four senders that dawdle; the fifth is asked to come back, and so is nobody once they are done."""
-    held = threading.Event()
+    """Senders that dawdle hold all places: the next one is asked to come back, and is served once they are done."""
+    data, url = photograph(), api.base_url
+    head = f"POST /v1/pictures HTTP/1.1\r\nHost: {url.host}:{url.port}\r\nContent-Length: {len(data)}\r\n\r\n"
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection((url.host, url.port), timeout=30))
+            for _ in range(UPLOADS_AT_ONCE)
+        ]
+        for each in slow:
+            each.sendall(head.encode() + data[:10])
+        answer = until(lambda: refused if (refused := bring(other)).status_code == 503 else None, "a refusal")
+        assert "send it again in a few seconds" in answer.json()["error"]["message"]
+        for each in slow:
+            each.sendall(data[10:])
+            assert each.recv(100).startswith(b"HTTP/1.1 201 ")
+    assert bring(other).status_code == 201
 
-    def slowly() -> Iterator[bytes]:
-        data = photograph()
-        yield data[:10]
-        held.wait(30)
-        yield data[10:]
 
-    with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
-        url, headers = f"{api.base_url}/v1/pictures", dict(api.headers)
-        slow = [pool.submit(httpx.post, url, content=slowly(), headers=headers) for _ in range(UPLOADS_AT_ONCE)]
-        try:
-            deadline = time.monotonic() + 20
-            while (answer := other.post("/v1/pictures", content=photograph())).status_code != 503:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            assert "send it again in a few seconds" in answer.json()["error"]["message"]
-        finally:
-            held.set()
-        assert [each.result().status_code for each in slow] == [201] * UPLOADS_AT_ONCE
-    assert other.post("/v1/pictures", content=photograph()).status_code == 201
+def bring(client: httpx.Client) -> httpx.Response:
+    return client.post("/v1/pictures", content=photograph())
 
 
 def test_a_page_of_another_site_brings_nothing(api: httpx.Client) -> None:
