@@ -17,7 +17,11 @@ from calotype.request import Request
 
 def test_resolving_fills_every_default_and_is_idempotent(catalog: Catalog) -> None:
     resolved = catalog.resolve(Request(prompt="cat"))
-    assert [name for name, value in resolved.model_dump().items() if value is None] == ["init_image", "strength"]
+    assert [name for name, value in resolved.model_dump().items() if value is None] == [
+        "init_image",
+        "strength",
+        "mask",
+    ]
     assert (resolved.width, resolved.height) == (64, 64)
     assert resolved.options["upscale"] == {"factor": 4}
     assert catalog.delivered_size(resolved) == (256, 256)
