@@ -71,6 +71,8 @@ browser: dev
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 bench: install
+	$(BIN)/python benchmarks/fair_slots.py
+	$(BIN)/python benchmarks/batching.py
 	$(BIN)/python benchmarks/first_picture.py $(ARGS)
 
 TRAINING := PYTHONPATH=training nice -n 19 $(BIN)/python -m calotype_training

@@ -58,20 +58,10 @@ def imagine(
     from calotype.cli_imagine import Wish, run
 
     fields = {
-        "prompt": prompt,
-        "negative_prompt": negative,
-        "steps": steps,
-        "sampler": sampler,
-        "schedule": schedule,
-        "guidance": guidance,
-        "guidance_rescale": guidance_rescale,
-        "seed": seed,
-        "width": width,
-        "height": height,
-        "images": images,
-        "model": model,
-        "strength": strength,
-    }
+        "prompt": prompt, "negative_prompt": negative, "steps": steps, "sampler": sampler, "schedule": schedule,
+        "guidance": guidance, "guidance_rescale": guidance_rescale, "seed": seed, "width": width, "height": height,
+        "images": images, "model": model, "strength": strength,
+    }  # fmt: skip
     given = {name: value for name, value in fields.items() if value is not None}
     return run(Wish(given, sets or [], output, as_json, time.monotonic(), init, mask))
 
@@ -86,6 +76,20 @@ def serve(
     from calotype.serve import run
 
     return run(host=host, port=port, model=model)
+
+
+@app.command()
+def bench(
+    model: Annotated[Path | None, typer.Option(help="Diffusers folder to measure instead of the default.")] = None,
+    steps: Annotated[int, typer.Option(min=1, max=STEPS_LIMIT, help="Steps of each of the sixteen jobs.")] = 8,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> int:
+    """Measure this machine and recommend slots and threads. Takes a minute or two; changes nothing."""
+    from calotype.cli_bench import bench as measured
+    from calotype.cli_bench import show
+
+    typer.echo(show(measured(str(model.expanduser().absolute()) if model else None, steps, device)))
+    return 0
 
 
 @app.command()

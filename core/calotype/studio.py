@@ -14,6 +14,7 @@ from calotype.checkpoint import ModelInfo, inspect
 from calotype.errors import BadRequest, NotAllowed, UnknownJob
 from calotype.events import Cancelled, Event, Failed, Finished, Queued
 from calotype.images.intake import UPLOAD_AGE, check_proportions, encode, read_picture
+from calotype.images.store import name_of
 from calotype.job import Job, JobStatus
 from calotype.moderation import PromptReview
 from calotype.person import Person
@@ -101,12 +102,15 @@ class Studio:
         """
         resolved = self.catalog.resolve(request)
         self._review.check(resolved)
-        if resolved.init_image is not None:
+        if resolved.init_image is not None and (key is None or not await self._is_known(key, person)):
             await asyncio.to_thread(self._check_start, resolved, person)
         cost = self.catalog.cost(resolved)
         job = await asyncio.to_thread(self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to)
         self._work.submitted(job.id)
         return job
+
+    async def _is_known(self, key: str, person: Person) -> bool:
+        return await asyncio.to_thread(self._ledger.knows, person.key, key)
 
     async def take_in(self, data: bytes, person: Person) -> str:
         """Take in a picture file (PNG, JPEG, WebP) that the person wants to start from; the sha256 to name it by.
@@ -118,11 +122,13 @@ class Studio:
             return await asyncio.to_thread(self._take_in, data, person)
 
     def _take_in(self, data: bytes, person: Person) -> str:
-        if not person.operator and self._ledger.uploads(person.key) >= UPLOADS_LIMIT:
+        png = encode(read_picture(data))
+        full = not person.operator and self._ledger.uploads(person.key) >= UPLOADS_LIMIT
+        if full and not self._ledger.may_use(person, name_of(png)):  # one that is there already adds nothing
             hours = int(UPLOAD_AGE.total_seconds() / 3600)
             message = f"you have uploaded {UPLOADS_LIMIT} already; each is kept for {hours} hours, try again later"
             raise BadRequest.of("picture", message)
-        sha256 = self._store.put(encode(read_picture(data)))  # first the file, as for a job's pictures
+        sha256 = self._store.put(png)  # first the file, as for a job's pictures
         self._ledger.take_in(person.key, sha256)
         return sha256
 
@@ -209,6 +215,12 @@ class Studio:
         """
         await self.cancel(job_id, person)
         await asyncio.to_thread(self._ledger.erase, job_id)
+
+    def drawn_path(self, sha256: str) -> Path:
+        """As :meth:`picture_path`, but of pictures that were made here only: nothing is told of uploads. Blocks."""
+        if not self._ledger.drawn(sha256):
+            raise KeyError(sha256)
+        return self._store.path(sha256)
 
     def picture_path(self, sha256: str) -> Path:
         """The PNG file of a finished picture. Raises KeyError if there is none."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -11,6 +15,7 @@ import pytest
 from PIL import Image
 
 from calotype.images.intake import UPLOAD_LIMIT
+from calotype_api.routes.uploads import UPLOADS_AT_ONCE
 from serving import Served, server_sent
 
 
@@ -76,6 +81,31 @@ def test_what_is_not_taken_leaves_nothing(server: Served, api: httpx.Client) -> 
         {"field": "body", "message": f"is larger than {UPLOAD_LIMIT} bytes; send less"}
     ]
     assert files(server.home) == before
+
+
+def test_only_so_many_are_brought_at_once(api: httpx.Client, other: httpx.Client) -> None:
+    """Four senders that dawdle; the fifth is asked to come back, and so is nobody once they are done."""
+    held = threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        data = photograph()
+        yield data[:10]
+        held.wait(30)
+        yield data[10:]
+
+    with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+        url, headers = f"{api.base_url}/v1/pictures", dict(api.headers)
+        slow = [pool.submit(httpx.post, url, content=slowly(), headers=headers) for _ in range(UPLOADS_AT_ONCE)]
+        try:
+            deadline = time.monotonic() + 20
+            while (answer := other.post("/v1/pictures", content=photograph())).status_code != 503:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert "send it again in a few seconds" in answer.json()["error"]["message"]
+        finally:
+            held.set()
+        assert [each.result().status_code for each in slow] == [201] * UPLOADS_AT_ONCE
+    assert other.post("/v1/pictures", content=photograph()).status_code == 201
 
 
 def test_a_page_of_another_site_brings_nothing(api: httpx.Client) -> None:

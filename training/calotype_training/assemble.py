@@ -33,8 +33,10 @@ _GLUE: Final = (
 def assemble(dataset: Dataset, home: Path, target: Path) -> None:
     """Write the model into ``target``, which is replaced as a whole. Raises :class:`TrainingError`."""
     state = read_checkpoint(home / "unet.pt")
-    if state is None:
-        raise TrainingError(f"{home} holds no U-Net; run 'make train' first")
+    latents = read_checkpoint(home / "latents.pt")
+    if state is None or latents is None or not (home / "text" / "done.json").exists():
+        missing = "U-Net" if state is None else "latent map" if latents is None else "text encoder"
+        raise TrainingError(f"{home} holds no {missing}; run 'make train' first")
     unet = build_unet(tuple(state["channels"]))
     unet.load_state_dict(state["ema"])
     fresh = target.with_name(f".{target.name}.part")
@@ -47,7 +49,8 @@ def assemble(dataset: Dataset, home: Path, target: Path) -> None:
     _write_json(fresh / "scheduler" / "scheduler_config.json", {"_class_name": "DDIMScheduler", **SCHEDULER})
     _write_json(fresh / "model_index.json", _index())
     _write_json(fresh / "vocabulary.json", vocabulary(dataset))
-    save_file(read_checkpoint(home / "latents.pt") or {}, fresh / "latents.safetensors")  # to go on training from
+    fixed = {name: value.contiguous() for name, value in latents.items()}
+    save_file(fixed, fresh / "latents.safetensors")  # to go on training from
     shutil.copy(HELD_OUT_FILE, fresh / "held_out.txt")
     facts = {
         "seen": state["seen"],
@@ -61,6 +64,7 @@ def assemble(dataset: Dataset, home: Path, target: Path) -> None:
             shutil.copy(target / kept, fresh / kept)
     size = sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file())
     if size > LIMIT:
+        shutil.rmtree(fresh)
         raise TrainingError(f"the model has {size / 2**20:.1f} MB, the limit is 40; choose fewer channels")
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)

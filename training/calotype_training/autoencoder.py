@@ -64,7 +64,8 @@ def train_autoencoder(dataset: Dataset, home: Path, steps: int) -> Path:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        mean = 0.98 * mean + 0.02 * float(difference.pow(2).mean()) if mean else float(difference.pow(2).mean())
+        error = float(difference.detach().pow(2).mean())
+        mean = 0.98 * mean + 0.02 * error if mean else error
         progress.show(step + 1, f"PSNR {_psnr(mean):.1f} dB")
         if time.monotonic() - saved > 60 or step + 1 == steps:
             save_checkpoint(path, model, optimizer, step + 1)

@@ -60,6 +60,11 @@ def table(scores: Path = SCORES) -> str:
     lines = ["| | these weights | v0 |", "|---|---|---|"]
     for label, (group, name) in _ROWS:
         lines.append(f"| {label} | {now[group][name]:.1%} | {_percent(before, group, name)} |")
+    if before:
+        both = [name for name in before["taught"] if name in now["by concept"]]
+        shares = [sum(scores["by concept"][name] for name in both) / len(both) for scores in (now, before)]
+        what = f"trained prompts, top-1, of the {len(both)} things that v0 knows too"
+        lines.insert(3, f"| {what} | {shares[0]:.1%} | {shares[1]:.1%} |")
     recall = now["recall"]
     near = recall["median distance to the nearest training drawing"]
     between = recall["the same between training drawings"]

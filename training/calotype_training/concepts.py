@@ -57,8 +57,9 @@ def read_concepts(path: Path = CONCEPTS_FILE) -> list[Concept]:
             raise TrainingError(f"{path.name}, line {number}: 'name = labels | synonyms | unseen' was due: {text!r}")
         concept = Concept(name.strip(), section, *columns)
         for word in (*concept.words, *concept.unseen):
-            if taken.setdefault(word, concept.name) != concept.name:
+            if word in taken:
                 raise TrainingError(f"{path.name}, line {number}: {word!r} belongs to {taken[word]!r} already")
+            taken[word] = concept.name
         concepts.append(concept)
     return concepts
 

@@ -175,9 +175,12 @@ def _portraits(modules: Path) -> tuple[np.ndarray, list[str]]:
     import resvg_py
 
     script = Path(__file__).with_name("portraits.mjs")
-    done = subprocess.run(
-        ["node", str(script), str(modules), str(_PORTRAITS)], capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            ["node", str(script), str(modules), str(_PORTRAITS)], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise TrainingError("node: it is not installed; it draws the portraits. Install Node.js first") from None
     if done.returncode:
         raise TrainingError(f"portraits.mjs: {(done.stderr.strip() or 'it failed').splitlines()[-1]}")
     pictures, captions = [], []
@@ -201,18 +204,18 @@ class Dataset:
                 self.drawings: np.ndarray = data["drawings"]
                 self.portraits: np.ndarray = data["portraits"]
                 manifest = json.loads(data["manifest"].tobytes())
+            self.concepts = [
+                Concept(c["name"], c["section"], tuple(c["labels"]), tuple(c["synonyms"]), tuple(c["unseen"]))
+                for c in manifest["concepts"]
+            ]
+            self.entries: list[dict[str, str]] = manifest["drawings"]
+            self.portrait_captions: list[str] = manifest["portraits"]
+            self.phrases: list[str] = manifest["phrases"]
+            self.packages: list[dict[str, str]] = manifest["packages"]
         except FileNotFoundError:
             raise TrainingError(f"{path} is not there; run 'make dataset' first") from None
         except Exception as error:
             raise TrainingError(f"{path} is damaged ({error}); remove it and run 'make dataset' again") from error
-        self.concepts = [
-            Concept(c["name"], c["section"], tuple(c["labels"]), tuple(c["synonyms"]), tuple(c["unseen"]))
-            for c in manifest["concepts"]
-        ]
-        self.entries: list[dict[str, str]] = manifest["drawings"]
-        self.portrait_captions: list[str] = manifest["portraits"]
-        self.phrases: list[str] = manifest["phrases"]
-        self.packages: list[dict[str, str]] = manifest["packages"]
         if not len(self.drawings) == len(self.entries) or not len(self.portraits) == len(self.portrait_captions):
             raise TrainingError(f"{path}: its manifest does not fit its pictures; run 'make dataset' again")
 

@@ -50,8 +50,11 @@ class Painter:
             self._unet = UNet2DConditionModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False).float().eval()
             self._vae = AutoencoderTiny.from_pretrained(folder / "vae", low_cpu_mem_usage=False).float().eval()
             self._text = TextEncoder(folder, torch.device("cpu"))
-        except OSError as error:
+            words = json.loads((folder / "vocabulary.json").read_text("utf-8"))["concepts"]
+        except (OSError, ValueError, KeyError) as error:
             raise TrainingError(f"{folder} could not be loaded: {str(error).splitlines()[0]}") from error
+        self.taught = {word for name, synonyms in words.items() for word in (name, *synonyms)}
+        """Every name that it was taught."""
 
     @torch.inference_mode()
     def draw(self, prompts: list[str], seeds: list[int], what: str = "drawing") -> np.ndarray:
@@ -86,6 +89,7 @@ class Scores:
         found["variety"] = self._variety(concepts[:: 9 if not quick else 3])
         found["recall"] = self._recall(rows)
         found["by concept"] = {name: right for name, (_, right) in rows.items()}
+        found["taught"] = [name for name in rows if name in self._painter.taught]
         return found
 
     def _look(self, pictures: np.ndarray) -> Verdict:
@@ -248,7 +252,11 @@ def main() -> None:
         painter = Painter(folder)
         scores = Scores(Dataset(home / "dataset.npz"), home, painter).all(given.quick)
         text = json.dumps(scores, indent=2)
-        print(json.dumps({name: value for name, value in scores.items() if name != "by concept"}, indent=2))
+        print(
+            json.dumps(
+                {name: value for name, value in scores.items() if name not in ("by concept", "taught")}, indent=2
+            )
+        )
         if given.out:
             write_whole(given.out, lambda part: part.write_text(text + "\n", "utf-8"))
             contact(painter, given.out.with_suffix(".png"))

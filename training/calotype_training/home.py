@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from calotype_training.errors import TrainingError
@@ -32,16 +33,20 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
 
     Raises :class:`TrainingError` if the disk refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(part)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
-    except (OSError, RuntimeError) as error:  # torch says RuntimeError when a disk is full
-        part.unlink(missing_ok=True)
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        why = "the disk is full; make room and run it again" if full else str(error).splitlines()[0]
+    except (OSError, RuntimeError) as error:
+        with suppress(OSError):  # the folder itself may be what failed
+            part.unlink()
+        why = str(error).splitlines()[0]
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            why = "the disk is full; make room and run it again"
+        elif isinstance(error, RuntimeError):  # torch's way to say it
+            why = f"the disk may be full ({why})"
         raise TrainingError(f"{path} could not be written: {why}. What was there before is intact") from error
     return path

@@ -157,11 +157,12 @@ def _unpacked(package: Package, npm: str, archives: Path, modules: Path) -> Path
     if not archive.exists():
         print(f"fetching {package.name}@{package.version}", flush=True)
         done = subprocess.run(
-            [npm, "pack", f"{package.name}@{package.version}", "--silent"],
+            [npm, "pack", f"{package.name}@{package.version}", "--loglevel=error"],
             cwd=archives, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode or not archive.exists():
-            said = (done.stderr.strip() or "no archive came").splitlines()[-1]
+            lines = [line for line in done.stderr.strip().splitlines() if "complete log of this run" not in line]
+            said = lines[-1].removeprefix("npm error ") if lines else "no archive came"
             raise TrainingError(f"{package.name}@{package.version} could not be fetched: {said}")
     found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if found != package.integrity:

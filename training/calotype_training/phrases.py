@@ -33,9 +33,27 @@ def phrases(concepts: list[Concept], emojibase: Path, wordnet: Path, seed: int =
         f"{rng.choice(('a', 'the', 'a small', 'a big', 'two', 'three', 'my', 'a cute'))} {rng.choice(known)}"
         for _ in range(4000)
     ]
-    held_out = set(read_held_out())
+    held_out = _held_out(concepts)
     unique = dict.fromkeys(" ".join(phrase.split()) for phrase in found)
     return [phrase for phrase in unique if phrase and not any(held in phrase for held in held_out)]
+
+
+def _held_out(concepts: list[Concept]) -> set[str]:
+    """The combinations that are held out, by every word for their things; pairs in both orders."""
+    known = {concept.name: (*concept.words, *concept.unseen) for concept in concepts}
+    said: set[str] = set()
+    for line in read_held_out():
+        if " and " in line:
+            one, _, other = line.partition(" and ")
+            pairs = [(a, b) for a in known.get(one, (one,)) for b in known.get(other, (other,))]
+            said |= {f"{a} and {b}" for a, b in pairs} | {f"{b} and {a}" for a, b in pairs}
+        elif " with " in line:
+            name, _, accessory = line.partition(" with ")
+            said |= {f"{word} with {accessory}" for word in known.get(name, (name,))}
+        else:
+            colour, _, name = line.partition(" ")
+            said |= {f"{colour} {word}" for word in known.get(name, (name,))}
+    return said
 
 
 def _common(wordnet: Path, kind: str, count: int) -> list[str]:

@@ -159,7 +159,8 @@ class Composer:
         side = 32 if count == 2 else 29
         places = [(0, 16), (32, 16)] if count == 2 else [(17, 2), (2, 33), (33, 33)]
         for left, top in places:
-            self._put(canvas, thing, left + self._rng.randint(-1, 1), top + self._rng.randint(-2, 2), side)
+            inside = min(max(0, left + self._rng.randint(-1, 1)), PIXELS - side)
+            self._put(canvas, thing, inside, top + self._rng.randint(-2, 2), side)
 
 
 def recolour(thing: np.ndarray, colour: str) -> np.ndarray:

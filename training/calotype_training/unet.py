@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import distributed, nn
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 from torch.utils.data import DataLoader, IterableDataset
 
 from calotype_training.checkpoints import read_checkpoint, save_checkpoint
@@ -104,9 +104,16 @@ def train_unet(dataset: Dataset, plan: Plan) -> None:
     processes = max(
         1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     )
+    latent_map(dataset, plan.home)  # made once, not by every process at the same time
     with tempfile.TemporaryDirectory() as meeting:
         args = (processes, dataset, plan, f"file://{meeting}/store")
-        spawn(_work, args, nprocs=processes)  # type: ignore[no-untyped-call]
+        try:
+            spawn(_work, args, nprocs=processes)  # type: ignore[no-untyped-call]
+        except ProcessRaisedException as error:
+            said = str(error).strip().splitlines()[-1]
+            raise TrainingError(said.removeprefix(f"{TrainingError.__module__}.TrainingError: ")) from error
+        except ProcessExitedException as error:
+            raise TrainingError(f"U-Net: {error}; the last checkpoint is intact, run it again to go on") from error
 
 
 def _work(rank: int, processes: int, dataset: Dataset, plan: Plan, meeting: str) -> None:
@@ -116,13 +123,10 @@ def _work(rank: int, processes: int, dataset: Dataset, plan: Plan, meeting: str)
     if processes > 1:
         distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=processes)
     latents = latent_map(dataset, plan.home)
-    try:
-        Worker(
-            rank, processes, plan, dataset, latents, TextEncoder(plan.home / "text", device, half=True), device
-        ).run()
-    finally:
-        if processes > 1:
-            distributed.destroy_process_group()
+    text = TextEncoder(plan.home / "text", device, half=True)
+    Worker(rank, processes, plan, dataset, latents, text, device).run()
+    if processes > 1:  # not after an error: the others would fail of it, and first
+        distributed.destroy_process_group()
 
 
 class Worker:
@@ -181,9 +185,7 @@ class Worker:
         pictures, captions = next(self._data)
         z = self._latents_of(pictures)
         conditioning = self._text(captions)
-        # stratified over the batch: every step sees all noise levels
-        places = (torch.randperm(len(z)) + torch.rand(len(z))) / len(z)
-        t = (places * 1000).long().clamp(0, 999).to(self._device)
+        t = _times(len(z)).to(self._device)
         alpha = self._alphas[t].view(-1, 1, 1, 1)
         noise = torch.randn_like(z)
         noised = alpha.sqrt() * z + (1 - alpha).sqrt() * noise
@@ -254,6 +256,16 @@ class Worker:
 
 def _collated(samples: list[tuple[np.ndarray, str]]) -> tuple[torch.Tensor, list[str]]:
     return as_tensor([picture for picture, _ in samples]), [caption for _, caption in samples]
+
+
+def _times(count: int) -> torch.Tensor:
+    """(N,) training steps, spread evenly over their distribution, so that every batch sees all noise levels.
+
+    Three in ten are uniform, the others logit-normal (Esser et al. 2024): most of them where a picture takes shape.
+    """
+    places = (torch.randperm(count) + torch.rand(count)) / count
+    shaped = torch.sigmoid(torch.special.ndtri(places.clamp(1e-4, 1 - 1e-4)) - 0.1)
+    return (torch.where(torch.rand(count) < 0.3, places, shaped) * 1000).long().clamp(0, 999)
 
 
 def _alphas() -> torch.Tensor:

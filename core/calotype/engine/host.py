@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 import torch
 
 from calotype.checkpoint import ModelInfo
-from calotype.engine.assignment import Assignment, HostListener, Rendered
+from calotype.engine.assignment import Assignment, HostListener
 from calotype.engine.batcher import tick
 from calotype.engine.conditioning import TextEncoder, notes
 from calotype.engine.denoiser import Denoiser
@@ -152,8 +152,7 @@ class InProcessHost:
                 self._loading.submit(self._prepare, resident)
                 return
             prompt, negative = self._encoder.pair(model, request.prompt, request.negative_prompt)
-            tokens = prompt.hidden.shape[0]
-            if not model.knows(resident.shape(model), tokens):
+            if not model.knows(resident.shape(model), tokens := prompt.hidden.shape[0]):
                 self._loading.submit(self._prepare, resident, tokens)
                 return
             if assignment.init_image is not None and resident.start is None:
@@ -189,7 +188,7 @@ class InProcessHost:
                     self._drop(resident)
                     self._finishing.submit(self._fail, resident, error)  # it writes, which must not hold us up
         for resident in self._active:
-            self._stop_runs(resident)
+            resident.stop()
 
     def _enter(self, resident: Resident) -> None:
         if self._is_here(resident):
@@ -197,7 +196,7 @@ class InProcessHost:
             self._service.arrive(resident.assignment.person)
 
     def _drop(self, resident: Resident) -> None:
-        self._stop_runs(resident)
+        resident.stop()
         if resident in self._active:
             self._leave(resident)
 
@@ -274,28 +273,10 @@ class InProcessHost:
             resident.pictures[run.index] = render(run, resident.notes)
             if len(resident.pictures) == len(resident.runs) and self._take_out(resident):
                 pictures = [resident.pictures[index] for index in sorted(resident.pictures)]
-                self._listener.rendered(resident.assignment, pictures, self._record(resident, pictures))
+                record = {"device": str(self.device), "threads": self.threads, **resident.record(pictures)}
+                self._listener.rendered(resident.assignment, pictures, record)
         except Exception as error:  # noqa: BLE001 - this job fails, with its traceback in the log; others go on
             self._fail(resident, error)
-
-    def _record(self, resident: Resident, pictures: list[Rendered]) -> dict[str, Any]:
-        run = resident.runs[0]
-        model, now = run.denoiser.model, time.perf_counter()
-        return {
-            "model": {"name": model.info.name, "sha256": model.sha256},
-            "device": str(self.device),
-            "dtype": "float32",
-            "threads": self.threads,
-            "row_buckets": list(run.buckets),
-            "timings": {
-                "admission_s": round(resident.admitted - resident.joined, 4),
-                "waiting_s": round(resident.begun - resident.admitted, 4),
-                "denoising_s": round(resident.denoised - resident.begun, 4),
-                "model_s": round(resident.model_seconds, 4),
-                "finishing_s": round(now - resident.denoised, 4),
-                **{f"{stage}_s": round(sum(p.seconds[stage] for p in pictures), 4) for stage in pictures[0].seconds},
-            },
-        }
 
     # all threads ----------------------------------------------------------------------------------------------
 
@@ -316,11 +297,3 @@ class InProcessHost:
             own = isinstance(error, CalotypeError)
             reason = str(error) if own else "something went wrong while it was made; the operator finds it in the log"
             self._listener.failed(resident.assignment, reason)
-
-    @staticmethod
-    def _stop_runs(resident: Resident) -> None:
-        for run in resident.runs:
-            try:
-                run.close()
-            except Exception:  # a stranger's generator may raise even on close; it is gone either way
-                log.exception("job %s: its sampler raised while it was closed", resident.assignment.job_id)

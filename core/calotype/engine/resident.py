@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from calotype.engine.assignment import Assignment, Rendered
 from calotype.engine.models import LoadedModel, Shape
 from calotype.engine.run import Run
 from calotype.engine.starting import Start
 from calotype.events import Preview
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -45,3 +50,29 @@ class Resident:
         request = self.assignment.request
         assert request.width and request.height
         return model.latent_shape(request.width, request.height)
+
+    def record(self, pictures: Sequence[Rendered]) -> dict[str, Any]:
+        """What its history should know of how the pictures were made. Times in seconds."""
+        run = self.runs[0]
+        model, now = run.denoiser.model, time.perf_counter()
+        return {
+            "model": {"name": model.info.name, "sha256": model.sha256},
+            "dtype": "float32",
+            "row_buckets": list(run.buckets),
+            "timings": {
+                "admission_s": round(self.admitted - self.joined, 4),
+                "waiting_s": round(self.begun - self.admitted, 4),
+                "denoising_s": round(self.denoised - self.begun, 4),
+                "model_s": round(self.model_seconds, 4),
+                "finishing_s": round(now - self.denoised, 4),
+                **{f"{stage}_s": round(sum(p.seconds[stage] for p in pictures), 4) for stage in pictures[0].seconds},
+            },
+        }
+
+    def stop(self) -> None:
+        """Stop its samplers where they stand."""
+        for run in self.runs:
+            try:
+                run.close()
+            except Exception:  # a stranger's generator may raise even on close; it is gone either way
+                log.exception("job %s: its sampler raised while it was closed", self.assignment.job_id)

@@ -88,6 +88,6 @@ def _read(file: Path, what: str, mode: str, size: tuple[int, int], how: Image.Re
     try:
         with Image.open(file, formats=("PNG",)) as image:
             return ImageOps.fit(image.convert(mode), size, how)
-    except OSError as error:
-        reason = error.strerror or "it is damaged"
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow says SyntaxError of a broken chunk
+        reason = getattr(error, "strerror", None) or "it is damaged"
         raise CalotypeError(f"{what} cannot be read ({reason})") from error

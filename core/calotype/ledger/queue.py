@@ -60,6 +60,12 @@ def _insert(connection: Connection, job: Job, key: str | None) -> int:
     return seq
 
 
+def known(connection: Connection, person_key: str, key: str) -> bool:
+    """Whether the person submitted a job with this ``key``."""
+    mine = (jobs.c.person == person_key) & (jobs.c.key == key)
+    return connection.scalar(select(jobs.c.id).where(mine)) is not None
+
+
 def claim(connection: Connection, limit: int, at_most_per_person: int | None) -> list[Job]:
     """Up to ``limit`` jobs, each the oldest of the person whose turn it is, charged and running."""
     claimed: list[RowMapping] = []

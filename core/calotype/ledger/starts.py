@@ -50,6 +50,11 @@ def may_use(connection: Connection, person: Person, sha256: str) -> bool:
     return any(connection.scalar(road.limit(1)) is not None for road in roads)
 
 
+def drawn(connection: Connection, sha256: str) -> bool:
+    """Whether any job made the picture."""
+    return connection.scalar(select(pictures.c.sha256).where(pictures.c.sha256 == sha256).limit(1)) is not None
+
+
 def begins(connection: Connection, job_id: str, request: Request) -> None:
     """The job starts from its picture if it has one, with its mask, and keeps both."""
     for table, sha256 in ((init_images, request.init_image), (masks, request.mask)):

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from calotype.errors import BadRequest
-from calotype.images.intake import UPLOAD_LIMIT, check_proportions, encode, read_picture
+from calotype.images.intake import SCAN_LIMIT, UPLOAD_LIMIT, check_proportions, encode, read_picture
+from calotype.request import SIDE_LIMIT
 
 
 def file(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -182,8 +183,27 @@ def test_a_webp_bomb_does_not_reach_its_decoder(monkeypatch: pytest.MonkeyPatch)
     assert "boom" in refusal(webp_header(64, 64))
 
 
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = file(scene().resize((64, 64)), "JPEG", progressive=True)
+    assert 1 < data.count(b"\xff\xda") < SCAN_LIMIT
+    assert read_picture(data).size == (64, 64)
+    last = data.rindex(b"\xff\xda")
+    many = data[:-2] + data[last:-2] * SCAN_LIMIT + data[-2:]
+    monkeypatch.setattr("PIL.JpegImagePlugin.JpegImageFile.load", lambda _: pytest.fail("it was drawn"))
+    assert refusal(many) == f"has {many.count(bytes((255, 218)))} scans; at most {SCAN_LIMIT}, save it as a plain JPEG"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "I;16", "CMYK"])
+def test_a_large_picture_is_made_smaller(mode: str) -> None:
+    large = Image.new("RGB", (SIDE_LIMIT + 512, SIDE_LIMIT + 1024), (200, 30, 30))
+    picture = large.convert("I").convert("I;16") if mode == "I;16" else large.convert(mode)
+    found = read_picture(file(picture, "JPEG" if mode == "CMYK" else "PNG"))
+    assert found.mode == "RGB"
+    assert found.size == (SIDE_LIMIT, round((SIDE_LIMIT + 1024) * SIDE_LIMIT / (SIDE_LIMIT + 512)))
+
+
 def test_exactly_16_megapixels_are_taken() -> None:
-    assert read_picture(file(Image.new("1", (4096, 4096)))).size == (4096, 4096)
+    assert read_picture(file(Image.new("1", (4096, 4096)))).size == (SIDE_LIMIT, SIDE_LIMIT)
 
 
 @pytest.mark.parametrize(
