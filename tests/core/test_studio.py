@@ -218,6 +218,41 @@ def test_nobody_starts_from_somebody_elses_picture(tmp_path: Path) -> None:
     run(scenario)
 
 
+def painted(size: tuple[int, int] = (90, 60)) -> bytes:
+    buffer = io.BytesIO()
+    mask = Image.new("L", size)
+    mask.paste(255, (0, 0, size[0] // 2, size[1]))
+    mask.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_part_of_a_picture_is_repainted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            brought, mask = await studio.take_in(photograph(), ANNA), await studio.take_in(painted(), ANNA)
+            whole, part = [
+                await studio.wait((await studio.submit(short(init_image=brought, mask=each), ANNA)).id)
+                for each in (None, mask)
+            ]
+            assert part.request.mask == mask
+            assert part.pictures[0].sha256 != whole.pictures[0].sha256
+            again = await studio.wait((await studio.submit(part.request, ANNA)).id)
+            assert again.pictures[0].sha256 == part.pictures[0].sha256
+
+            square = await studio.take_in(painted((64, 64)), ANNA)
+            with pytest.raises(BadRequest, match="mask: is 64x64, its picture 90x60; give it the picture's"):
+                await studio.submit(short(init_image=brought, mask=square), ANNA)
+            await studio.take_in(photograph(), BERT)
+            for foreign in (mask, square):  # not told from one another, whatever their proportions
+                with pytest.raises(BadRequest, match=r"mask: .* is not one of your pictures"):
+                    await studio.submit(short(init_image=brought, mask=foreign), BERT)
+            studio.picture_path(mask).unlink()
+            with pytest.raises(BadRequest, match=r"mask: its file is no longer kept here"):
+                await studio.submit(short(init_image=brought, mask=mask), ANNA)
+
+    run(scenario)
+
+
 def test_a_picture_whose_file_is_gone(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with service(tmp_path, slots=1, residents=1) as studio:

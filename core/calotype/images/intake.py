@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from calotype.errors import BadRequest
@@ -61,6 +62,23 @@ def encode(image: Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
+
+
+def check_proportions(picture: Path, mask: Path) -> None:
+    """Raises :class:`BadRequest` unless a mask, cut as its picture is, lies where it was painted (to a pixel).
+
+    Both are PNG files of the image store; no more than their headers is read. One that is damaged is not told here.
+    """
+    from PIL.PngImagePlugin import PngImageFile
+
+    try:
+        with PngImageFile(picture) as image, PngImageFile(mask) as painted:
+            (width, height), (wide, high) = image.size, painted.size
+    except (OSError, SyntaxError):
+        return
+    if abs(wide * height - high * width) > max(width, height):
+        message = f"is {wide}x{high}, its picture {width}x{height}; give it the picture's size or proportions"
+        raise BadRequest.of("mask", message)
 
 
 def _kind(data: bytes) -> str | None:

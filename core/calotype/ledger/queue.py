@@ -41,11 +41,9 @@ def submit(
         if known is not None:
             return to_jobs(connection, [known])[0]
     job = Job(new_job_id(), person.key, request, JobStatus.QUEUED, now(), cost=cost, reply_to=reply_to)
-    if request.init_image is not None:  # in this transaction, so that nobody lets go of the picture in between
-        starts.check(connection, person, request.init_image)
+    starts.check(connection, person, request)  # in this transaction, so that nobody lets go of a picture in between
     fair.enters(connection, person.key, _insert(connection, job, key))
-    if request.init_image is not None:
-        starts.begins(connection, job.id, request.init_image)
+    starts.begins(connection, job.id, request)
     return job
 
 

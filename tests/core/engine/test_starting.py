@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from PIL import Image
 
 from calotype.checkpoint import EMBEDDED
-from calotype.engine.starting import read_rgb
+from calotype.engine.starting import Start, read_rgb
 from calotype.errors import CalotypeError
 
 TINY = "tiny-sd1"
@@ -71,7 +71,7 @@ def test_it_starts_where_its_steps_begin_in_the_schedule(bench: Any) -> None:
     levels = bench.catalog.registry.schedules["normal"].sigmas(10, model.levels, None)
     start = torch.full((12, 16, 16), 0.25)
     nothing = torch.zeros(1, 1)
-    run = Run(assignment, 0, Denoiser(model, nothing, nothing, 4.0, 0.5), start)
+    run = Run(assignment, 0, Denoiser(model, nothing, nothing, 4.0, 0.5), Start(start))
     assert (run.steps, run.sigmas) == (4, list(levels)[6:])
     run.rows()
     assert run._query is not None

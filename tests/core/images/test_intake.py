@@ -6,6 +6,7 @@ import io
 import struct
 import tracemalloc
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from calotype.errors import BadRequest
-from calotype.images.intake import SCAN_LIMIT, UPLOAD_LIMIT, encode, read_picture
+from calotype.images.intake import SCAN_LIMIT, UPLOAD_LIMIT, check_proportions, encode, read_picture
 from calotype.request import SIDE_LIMIT
 
 
@@ -241,3 +242,39 @@ def test_a_broken_file_is_a_picture_or_a_bad_request(kind: str, data: st.DataObj
         return
     assert taken.mode == "RGB"
     assert encode(taken).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask", "fit"),
+    [
+        ((64, 64), (64, 64), True), ((256, 256), (64, 64), True), ((64, 64), (1000, 1000), True),
+        ((1000, 667), (500, 333), True), ((1000, 667), (64, 43), True), ((300, 200), (90, 60), True),
+        ((64, 64), (128, 64), False), ((1000, 667), (667, 1000), False), ((300, 200), (256, 256), False),
+    ],
+)  # fmt: skip
+def test_a_mask_has_its_pictures_proportions(
+    tmp_path: Path, picture: tuple[int, int], mask: tuple[int, int], fit: bool
+) -> None:
+    files = tmp_path / "picture.png", tmp_path / "mask.png"
+    for path, size in zip(files, (picture, mask), strict=True):
+        Image.new("RGB", size).save(path)
+    if fit:
+        check_proportions(*files)
+        return
+    with pytest.raises(BadRequest) as caught:
+        check_proportions(*files)
+    sizes = "is {}x{}, its picture {}x{}".format(*mask, *picture)
+    assert str(caught.value) == f"mask: {sizes}; give it the picture's size or proportions"
+
+
+def test_the_proportions_of_a_damaged_file_are_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(b"gone")
+    check_proportions(tmp_path / "x.png", tmp_path / "x.png")
+    check_proportions(tmp_path / "none.png", tmp_path / "x.png")
+
+
+def test_a_hole_in_a_picture_is_white_in_a_mask() -> None:
+    """What other programs call a mask: opaque where the picture is kept, transparent where it is repainted."""
+    image = Image.new("RGBA", (4, 2), (0, 0, 0, 255))
+    image.putpixel((1, 1), (0, 0, 0, 0))
+    assert read_picture(file(image)).convert("L").tobytes() == b"\x00" * 5 + b"\xff" + b"\x00" * 2
