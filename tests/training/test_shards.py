@@ -20,7 +20,7 @@ def _large(seed: int = 0) -> dict[str, Any]:
     """A state as the U-Net's, of some 40 MB in half precision."""
     generator = torch.Generator().manual_seed(seed)
     groups = {
-        group: {f"layer.{number}.weight": torch.randn(1000, 999, generator=generator) for number in range(10)}
+        group: {f"layer.{number}.weight": torch.randn(250, 999, generator=generator) for number in range(40)}
         | {"bias": torch.randn(7, generator=generator)}
         for group in ("model", "ema")
     }
