@@ -79,7 +79,7 @@ def test_several_pictures_have_their_own_seeds_and_what_was_used_is_said(visitor
 
 
 def test_notes_on_a_picture_are_shown(visitor: Visitor) -> None:
-    painted = visitor.paint(prompt="cat " * 60, size="64x64")
+    painted = visitor.paint(prompt="cat " * 300, size="64x64")
     assert "<small>" in painted.html("stage")
 
 
