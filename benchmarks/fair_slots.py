@@ -1,9 +1,12 @@
-"""Who waits how long behind whom: the engine's choice of slots against two that others use (goal F6).
+"""Who waits how long behind whom: the engine's choice of slots against two that others use.
 
     python benchmarks/fair_slots.py [-o benchmarks/results/fair_slots.json]
 
 The engine's own `Service` chooses; no model runs, since it is about the order, counted in model calls. The two others:
 first come, first served; and turns by job, each waiting job one step after the other.
+
+What is to be reached: a light user's first step within ceil(active users / slots) ticks, and Jain's index of the
+service received by ten people at least 0.99.
 """
 
 from __future__ import annotations

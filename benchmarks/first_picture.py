@@ -4,6 +4,11 @@
 
 Every figure comes from the real service: `calotype serve` in a process of its own for start and memory, the same
 service in this process for the stages of a job. Wall time and CPU time stand side by side; run it on an idle machine.
+
+`outside_model_calls_ms` is a picture's time but for the model's calls; `service_ms` is what of it is neither
+decoding, post-processing nor the PNG file: ledger, bus, admission, samplers' arithmetic, previews. Results of before
+the record told model calls from whole ticks are named `outside_denoiser_ms` and `service_overhead_ms`, and are
+without samplers' arithmetic.
 """
 
 from __future__ import annotations
@@ -124,8 +129,8 @@ async def stages(threads: int, jobs: int) -> dict[str, Any]:
         "picture_s": _spread(totals),
         "picture_cpu_s": _spread(cpu),
         "first_preview_s": _spread(previews),
-        "outside_denoiser_ms": _spread(outside, 1000),
-        "service_overhead_ms": _spread(service, 1000),
+        "outside_model_calls_ms": _spread(outside, 1000),
+        "service_ms": _spread(service, 1000),
     }
 
 

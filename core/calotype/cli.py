@@ -8,18 +8,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Literal
 
 import typer
 from typer.exceptions import TyperException
 
 from calotype import __version__
 from calotype.cli_plugins import plugins_app
-from calotype.errors import BadRequest, CalotypeError, ModelError, NotAllowed, SetupError
+from calotype.errors import YOURS, CalotypeError
 from calotype.request import GUIDANCE_LIMIT, IMAGES_LIMIT, STEPS_LIMIT
 
-_YOURS: Final = (BadRequest, SetupError, ModelError, NotAllowed)
-"""Errors that the person at the terminal can mend: exit code 2."""
 log = logging.getLogger(__name__)
 app = typer.Typer(
     help="Calotype: pictures from words, made on your own machine.",
@@ -81,14 +79,23 @@ def serve(
 @app.command()
 def bench(
     model: Annotated[Path | None, typer.Option(help="Diffusers folder to measure instead of the default.")] = None,
-    steps: Annotated[int, typer.Option(min=1, max=STEPS_LIMIT, help="Steps of each of the sixteen jobs.")] = 8,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    steps: Annotated[int, typer.Option(min=1, max=STEPS_LIMIT, help="Steps of each job; of a slow model fewer.")] = 8,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"] | None,
+        typer.Option(help="Where the model runs. [default: CALOTYPE_DEVICE]"),
+    ] = None,
+    threads: Annotated[list[int] | None, typer.Option(min=1, max=256, hidden=True)] = None,
+    slots: Annotated[list[int] | None, typer.Option(min=1, max=64, hidden=True)] = None,
 ) -> int:
-    """Measure this machine and recommend slots and threads. Takes a minute or two; changes nothing."""
+    """Measure this machine and recommend slots and threads; changes nothing.
+
+    Takes up to about two minutes for each number of threads it tries, three at most: of a slow model it measures less.
+    One step of one picture is always done, twice, however long it takes.
+    """
     from calotype.cli_bench import bench as measured
     from calotype.cli_bench import show
 
-    typer.echo(show(measured(str(model.expanduser().absolute()) if model else None, steps, device)))
+    typer.echo(show(measured(model, steps, device, threads, slots)))
     return 0
 
 
@@ -111,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TyperException as error:
         return _say(_usage(error), error.exit_code)
     except CalotypeError as error:
-        return _say(str(error), 2 if isinstance(error, _YOURS) else 1)
+        return _say(str(error), 2 if isinstance(error, YOURS) else 1)
     except KeyboardInterrupt:
         return 130
     except asyncio.CancelledError:  # SIGTERM

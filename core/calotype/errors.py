@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 
 class CalotypeError(Exception):
@@ -59,3 +60,7 @@ class NotAllowed(CalotypeError):
 
 class SamplerMisbehaved(CalotypeError):
     """A sampler broke its contract (wrong shape, not a Query, too many calls, NaN). The job fails, no other does."""
+
+
+YOURS: Final = (BadRequest, SetupError, ModelError, NotAllowed)
+"""Errors that the person at the terminal can mend: exit code 2."""

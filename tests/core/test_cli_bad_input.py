@@ -39,6 +39,10 @@ def _serve(*words: str, field: str, says: str = "", home: str = "absent", **env:
     return Row(("serve", *words), field, says, home, tuple(env.items()))
 
 
+def _bench(*words: str, field: str, says: str = "", **env: str) -> Row:
+    return Row(("bench", *words), field, says, env=tuple(env.items()))
+
+
 ROWS = {
     "empty prompt": _imagine("", field="prompt", says="is empty"),
     "blank prompt": _imagine(" \t ", field="prompt", says="is empty"),
@@ -106,6 +110,13 @@ ROWS = {
     "serve: model missing": _serve("--port", "0", "--model", "{models}/none", field="model", says="not a folder"),
     "serve: database newer": _serve("--port", "0", field="database", says="newer version", home="newer"),
     "serve: home below a file": _serve("--port", "0", field="CALOTYPE_HOME", home="below a file"),
+    "bench: model missing": _bench("--model", "/nope", field="model", says="not a folder"),
+    "bench: model truncated": _bench("--model", "{models}/truncated", field="model", says="promises"),
+    "bench: model of the environment": _bench(field="model", says="not a folder", CALOTYPE_MODEL="/nope"),
+    "bench: device": _bench("--device", "foo", field="device", says="'cuda'"),
+    "bench: device of the environment": _bench(field="CALOTYPE_DEVICE", says="'cuda'", CALOTYPE_DEVICE="foo"),
+    "bench: steps 0": _bench("--steps", "0", field="steps", says="greater than or equal to 1"),
+    "bench: plugin not installed": _bench(field="CALOTYPE_PLUGINS", says="not installed", CALOTYPE_PLUGINS="nope"),
 }
 
 DRIVER = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 
 import torch
@@ -38,7 +39,7 @@ def tick(runs: Sequence[Run]) -> Faults:
 def _answer(asked: Asked) -> Faults:
     faults: Faults = {}
     try:
-        outputs = _predict(asked)
+        outputs, seconds = _predict(asked)
     except Exception as error:  # out of memory above all: smaller calls may fit, and a culprit fails alone
         if len(asked) == 1:
             log.exception("job %s: the model call failed", asked[0][0].assignment.job_id)
@@ -46,6 +47,8 @@ def _answer(asked: Asked) -> Faults:
         log.warning("a model call for %d pictures failed (%s): halving it", len(asked), error)
         half = len(asked) // 2
         return _answer(asked[:half]) | _answer(asked[half:])
+    for run in {run.assignment.job_id: run for run, _ in asked}.values():  # a job once, however many of its pictures
+        run.model_seconds += seconds
     rest = iter(outputs)
     for run, rows in asked:
         own = [next(rest) for _ in rows]
@@ -56,26 +59,27 @@ def _answer(asked: Asked) -> Faults:
     return faults
 
 
-def _predict(asked: Asked) -> list[torch.Tensor]:
-    """All rows through the model, in calls padded to row counts that agree bit for bit."""
+def _predict(asked: Asked) -> tuple[list[torch.Tensor], float]:
+    """All rows through the model, in calls padded to row counts that agree bit for bit; the seconds of these calls."""
     model, buckets = asked[0][0].denoiser.model, asked[0][0].buckets
-    if not buckets:  # no counts agree: each run's rows make calls of their own, always the same ones
-        return [output for _, rows in asked for output in _call(model, rows, len(rows))]
-    rows = [row for _, rows in asked for row in rows]
-    outputs: list[torch.Tensor] = []
-    for start in range(0, len(rows), buckets[-1]):
-        part = rows[start : start + buckets[-1]]
-        outputs.extend(_call(model, part, bucket_for(len(part), buckets)))
-    return outputs
+    if buckets:
+        rows = [row for _, rows in asked for row in rows]
+        parts = [rows[start : start + buckets[-1]] for start in range(0, len(rows), buckets[-1])]
+        calls = [_call(model, part, bucket_for(len(part), buckets)) for part in parts]
+    else:  # no counts agree: each run's rows make calls of their own, always the same ones
+        calls = [_call(model, rows, len(rows)) for _, rows in asked]
+    return [output for outputs, _ in calls for output in outputs], sum(seconds for _, seconds in calls)
 
 
-def _call(model: LoadedModel, rows: Sequence[Row], size: int) -> list[torch.Tensor]:
-    """One model call of ``size`` rows, padded with the first; the outputs of the real ones."""
+def _call(model: LoadedModel, rows: Sequence[Row], size: int) -> tuple[list[torch.Tensor], float]:
+    """One model call of ``size`` rows, padded with the first; the outputs of the real ones, and its seconds."""
     padded = [*rows, *[rows[0]] * (size - len(rows))]
     x = torch.stack([row.x for row in padded])
     t = torch.tensor([row.t for row in padded], dtype=torch.float32)
     conditioning = torch.stack([row.conditioning for row in padded])
-    return list(model.predict(x, t, conditioning)[: len(rows)])
+    begun = time.perf_counter()
+    outputs = model.predict(x, t, conditioning)
+    return list(outputs[: len(rows)]), time.perf_counter() - begun
 
 
 def _own(run: Run, error: Exception) -> CalotypeError:

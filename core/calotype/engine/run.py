@@ -56,6 +56,8 @@ class Run:
         self.latents: torch.Tensor | None = None
         """The result, once the sampler has returned."""
         self.preview: np.ndarray | None = None
+        self.model_seconds = 0.0
+        """Of the model's calls in its ticks. A job's are the sum over its runs: one call for several counts once."""
         self._calls_left = assignment.sampler.calls(self.steps)
         self._sampling: Sampling | None = None
         self._query: Query | None = None

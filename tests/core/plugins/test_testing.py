@@ -184,6 +184,23 @@ class TooMuchNoise(Euler):
         return super().step(x, denoised, sigma, sigma_next, noise) + 0.3 * sigma_next * noise()
 
 
+class TakesNoTail(Euler):
+    """Goes on from where noise is high, and takes for granted that there is such a place."""
+
+    def run(self, x: Any, sigmas: Any, noise: Any, params: calotype.Params) -> Any:
+        if sigmas[0] > 1:
+            x = yield from super().run(x, sigmas, noise, params)
+        return x
+
+
+class NeedsALargeFirstSigma(Euler):
+    """Scales by how far above 1 the first level is: a root of something negative from a picture."""
+
+    def run(self, x: Any, sigmas: Any, noise: Any, params: calotype.Params) -> Any:
+        scale = torch.tensor(sigmas[0] - 0.1).sqrt()
+        return (yield from super().run(x * scale / scale, sigmas, noise, params))
+
+
 class Raises(Euler):
     def step(self, x: Any, denoised: Any, sigma: float, sigma_next: float, noise: Any) -> Any:
         return torch.linalg.inv(torch.zeros(2, 3))
@@ -213,6 +230,9 @@ class Raises(Euler):
         (WrongEquation(), "accuracy", "an order of at least 0.8 is due"),
         (WrongLastStep(), "accuracy", "look at the last step"),
         (TooMuchNoise(), "accuracy", "stochastic; of N(0.7, 0.5²) it gives mean"),
+        (TakesNoTail(), "calls", "of the last 1 of 20 steps, sigmas[0] = 0.03, as from a picture: it ended without"),
+        (NeedsALargeFirstSigma(), "result", "of the last 1 of 20 steps, sigmas[0] = 0.03, as from a picture: a query"),
+        (NeedsALargeFirstSigma(), "same seed", "as from a picture"),
         (Raises(), "result", "it raised RuntimeError: linalg.inv: A must be batches of square matrices"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, calotype.Sampler) else "",
@@ -228,6 +248,7 @@ def test_what_is_raised_is_said_with_its_place_in_the_plugin() -> None:
 
 def test_a_fault_is_not_found_where_there_is_none() -> None:
     assert failures(check_sampler(Euler())) == {}
+    assert set(failures(check_sampler(NeedsALargeFirstSigma()))) == {"calls", "result", "in place", "same seed"}
     assert set(failures(check_sampler(Remembers()))) == {"company"}
     assert set(failures(check_sampler(InPlaceOfTheAnswer()))) == {"in place"}
 

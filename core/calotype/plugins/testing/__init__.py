@@ -7,7 +7,7 @@
 """
 
 from calotype.plugins.testing.check import Check, assert_all
-from calotype.plugins.testing.driving import MU, Asked, Drive, S, drawn, drive, exact, gaussian, spaced
+from calotype.plugins.testing.driving import MU, Asked, Drive, S, drawn, drive, exact, gaussian, spaced, tail
 from calotype.plugins.testing.modules import check_import
 from calotype.plugins.testing.postprocessors import check_postprocessor, picture
 from calotype.plugins.testing.samplers import check_sampler, order_of_convergence
@@ -32,4 +32,5 @@ __all__ = [
     "picture",
     "spaced",
     "stable_diffusion_levels",
+    "tail",
 ]

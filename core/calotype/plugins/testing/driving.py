@@ -34,6 +34,11 @@ def spaced(steps: int, sigma_max: float = 15.0, sigma_min: float = 0.03, rho: fl
     return [(sigma_max ** (1 / rho) * (1 - r) + sigma_min ** (1 / rho) * r) ** rho for r in ramp] + [0.0]
 
 
+def tail(left: int, steps: int = 20) -> list[float]:
+    """The last ``left`` steps of :func:`spaced`: what image-to-image gives a sampler. ``tail(1)`` is [0.03, 0]."""
+    return spaced(steps)[-left - 1 :]
+
+
 def drawn(sigma: float, shape: Sequence[int] = (4, 8, 8), seed: int = 1) -> Latents:
     """Noise of standard deviation ``sigma``, the same for the same seed."""
     import torch

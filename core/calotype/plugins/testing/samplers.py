@@ -5,15 +5,19 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
+from calotype.errors import SamplerMisbehaved
 from calotype.plugins.testing.check import Check, Fault, ends, global_chance_untouched, outcome, parameters
-from calotype.plugins.testing.driving import MU, Drive, S, drawn, drive, exact, spaced
+from calotype.plugins.testing.driving import MU, Drive, S, drawn, drive, exact, spaced, tail
 from calotype.sampling import Latents, Sampler
 
 STEPS: Final = (1, 2, 5, 20)
+LEFT: Final = (1, 2, 7)
+"""Steps, of 20, that image-to-image leaves: the first sigma is then 0.03, 0.05 and 0.41."""
 ORDER: Final = 0.8
 """Least order of a deterministic sampler: a method of first order measures 0.9 to 1.1."""
 DISTANCE: Final = 0.1
@@ -22,6 +26,8 @@ MEAN_ERROR: Final = 0.03
 STD_ERROR: Final = 0.04
 """Of a stochastic sampler's 25,600 results at 200 steps. Chance gives 0.003, Euler ancestral's steps 0.01 to 0.02."""
 _SHAPE: Final = (4, 6, 10)
+_TRIED: Final = ", ".join(map(str, STEPS))
+_LAST: Final = ", ".join(map(str, LEFT))
 
 
 def check_sampler(sampler: Sampler) -> list[Check]:
@@ -55,6 +61,22 @@ def _start(sigma: float = 15.0, seed: int = 1) -> Latents:
     return drawn(sigma, _SHAPE, seed)
 
 
+def _from_picture(left: int) -> tuple[list[float], Latents]:
+    """The last steps of 20, and latents at the first of their levels."""
+    sigmas = tail(left)
+    return sigmas, MU + _start(math.hypot(S, sigmas[0]))
+
+
+@contextmanager
+def _told(left: int) -> Iterator[None]:
+    """A fault that only the tail of a schedule shows says so."""
+    try:
+        yield
+    except (Fault, SamplerMisbehaved) as fault:
+        first = f"sigmas[0] = {tail(left)[0]:.2g}"
+        raise Fault(f"of the last {left} of 20 steps, {first}, as from a picture: {fault}") from fault
+
+
 def _error_at_sigma_min(sampler: Sampler, steps: int) -> float:
     """In float64, so that rounding does not hide the order either."""
     sigmas = spaced(steps, 10.0, 0.1)
@@ -76,43 +98,69 @@ def _parameters(sampler: Sampler) -> str:
 
 
 def _calls(sampler: Sampler) -> str:
-    used: list[str] = []
-    for steps in STEPS:
-        calls = sampler.calls(steps)
-        if type(calls) is not int or calls < 1:
-            raise Fault(f"calls({steps}) is {calls!r}; it must be a whole number, at least 1")
-        asked = len(drive(sampler, _start(), spaced(steps)).asked)  # asking more often raises
-        used.append(f"{asked} of {calls}")
-    return f"model calls asked for, of those promised, at {', '.join(map(str, STEPS))} steps: {', '.join(used)}"
+    used = [_asked(sampler, _start(), spaced(steps)) for steps in STEPS]
+    for left in LEFT:
+        sigmas, start = _from_picture(left)
+        with _told(left):
+            _asked(sampler, start, sigmas)
+    return f"model calls asked for, of those promised, at {_TRIED} steps: {', '.join(used)}"
+
+
+def _asked(sampler: Sampler, start: Latents, sigmas: list[float]) -> str:
+    steps = len(sigmas) - 1
+    calls = sampler.calls(steps)
+    if type(calls) is not int or calls < 1:
+        raise Fault(f"calls({steps}) is {calls!r}; it must be a whole number, at least 1")
+    return f"{len(drive(sampler, start, sigmas).asked)} of {calls}"  # asking more often raises
 
 
 def _result(sampler: Sampler) -> str:
     for steps in STEPS:
         drive(sampler, _start(), spaced(steps))  # raises for a wrong shape, dtype or value, of queries too
-    return f"latents and queries are finite, float32, {_SHAPE}, at {', '.join(map(str, STEPS))} steps"
+    for left in LEFT:
+        sigmas, start = _from_picture(left)
+        with _told(left):
+            drive(sampler, start, sigmas)
+    return f"latents and queries are finite, float32, {_SHAPE}, at {_TRIED} steps, and of the last {_LAST} of 20"
 
 
 def _in_place(sampler: Sampler) -> str:
     for steps in STEPS:
-        sigmas, start = spaced(steps), _start()
-        asked = drive(sampler, start, sigmas).asked
-        if sigmas != spaced(steps):
-            raise Fault("it changes the list of sigmas it is given; make a new one")
-        if not start.equal(_start()):
-            raise Fault("it changes the x it is given; write x = x + …, not x += …")
-        if not all(a.x.equal(a.x_then) for a in asked):
-            raise Fault("it changes a tensor that it asked with; write x = x + …, not x += …")
-        if not all(a.denoised.equal(a.denoised_then) for a in asked):
-            raise Fault("it changes an estimate that it was sent; make a new tensor")
+        _untouched(sampler, _start(), spaced(steps))
+    for left in LEFT:
+        sigmas, start = _from_picture(left)
+        with _told(left):
+            _untouched(sampler, start, sigmas)
     return "start, queries and estimates stay as they were"
+
+
+def _untouched(sampler: Sampler, start: Latents, sigmas: list[float]) -> None:
+    start_then, sigmas_then = start.clone(), list(sigmas)
+    asked = drive(sampler, start, sigmas).asked
+    if sigmas != sigmas_then:
+        raise Fault("it changes the list of sigmas it is given; make a new one")
+    if not start.equal(start_then):
+        raise Fault("it changes the x it is given; write x = x + …, not x += …")
+    if not all(a.x.equal(a.x_then) for a in asked):
+        raise Fault("it changes a tensor that it asked with; write x = x + …, not x += …")
+    if not all(a.denoised.equal(a.denoised_then) for a in asked):
+        raise Fault("it changes an estimate that it was sent; make a new tensor")
 
 
 def _same_seed(sampler: Sampler) -> str:
     for steps in STEPS:
-        first, second = (drive(sampler, _start(), spaced(steps)).x for _ in range(2))
-        if not first.equal(second):
-            raise Fault(f"two runs from one seed differ by up to {float((first - second).abs().max()):.2g}")
+        _repeated(sampler, _start(), spaced(steps))
+    for left in LEFT:
+        sigmas, start = _from_picture(left)
+        with _told(left):
+            _repeated(sampler, start, sigmas)
     return "two runs from one seed agree bit for bit"
+
+
+def _repeated(sampler: Sampler, start: Latents, sigmas: list[float]) -> None:
+    first, second = (drive(sampler, start.clone(), list(sigmas)).x for _ in range(2))
+    if not first.equal(second):
+        raise Fault(f"two runs from one seed differ by up to {float((first - second).abs().max()):.2g}")
 
 
 def _company(sampler: Sampler) -> str:
