@@ -57,9 +57,9 @@ def _answer(asked: Asked) -> Faults:
 
 
 def _predict(asked: Asked) -> list[torch.Tensor]:
-    """All rows through the model, in calls padded to row counts that agree bit for bit."""
+    """All rows through the model, in calls of row counts that agree bit for bit and that memory has room for."""
     model, shape = asked[0][0].denoiser.model, asked[0][0].shape
-    buckets = model.buckets(shape)
+    buckets = model.fitting(shape)
     if not buckets:  # no counts agree: each run's rows make calls of their own, always the same ones
         return [output for _, rows in asked for output in _call(model, rows, len(rows))]
     rows = [row for _, rows in asked for row in rows]

@@ -11,6 +11,7 @@ import torch
 
 from calotype.engine.assignment import Assignment
 from calotype.engine.denoiser import Denoiser, Row
+from calotype.engine.watchdog import calling
 from calotype.errors import ModelError, SamplerMisbehaved
 from calotype.sampling import Estimate, Query, Sampling
 
@@ -49,12 +50,14 @@ class Run:
         self.denoiser = denoiser
         self.shape = denoiser.model.latent_shape(request.width, request.height)
         self.steps = request.steps_done
-        self.sigmas = _checked_sigmas(assignment, denoiser)[-self.steps - 1 :]
+        with calling(assignment, "schedule", assignment.schedule.name):
+            self.sigmas = _checked_sigmas(assignment, denoiser)[-self.steps - 1 :]
         self._start = None if start is None else self._fits(start)
         self.latents: torch.Tensor | None = None
         """The result, once the sampler has returned."""
         self.preview: np.ndarray | None = None
-        self._calls_left = assignment.sampler.calls(self.steps)
+        with self._calling():
+            self._calls_left = assignment.sampler.calls(self.steps)
         self._sampling: Sampling | None = None
         self._query: Query | None = None
 
@@ -105,11 +108,24 @@ class Run:
         self.preview = self.denoiser.model.projection.rgb(self._estimate.denoised)
 
     def close(self) -> None:
-        """Stop the sampler where it stands."""
+        """Stop the sampler where it stands. Its code has a say in that: it may raise anything, or hang."""
         if self._sampling is not None:
-            self._sampling.close()
+            with self._calling():
+                self._sampling.close()
+
+    def bury(self) -> Sampling | None:
+        """The sampler's generator, forgotten here. Whoever lets go of it runs the sampler's code."""
+        sampling, self._sampling = self._sampling, None
+        return sampling
+
+    def _calling(self) -> calling:
+        return calling(self.assignment, "sampler", self.assignment.sampler.name)
 
     def _advance(self, estimate: Estimate | None) -> None:
+        with self._calling():
+            self._go_on(estimate)
+
+    def _go_on(self, estimate: Estimate | None) -> None:
         name = self.assignment.sampler.name
         try:
             if self._sampling is None:
