@@ -29,6 +29,10 @@ class TooLarge(CalotypeError):
         super().__init__(f"body: is larger than {limit} bytes; send less")
 
 
+class Busy(CalotypeError):
+    """The request is right, but as many of its kind are under way as can be."""
+
+
 @dataclass
 class Door:
     """The application's state."""
@@ -36,6 +40,8 @@ class Door:
     studio: Studio
     settings: Settings
     operator_token: str
+    uploading: int = 0
+    """Pictures that are being brought right now: each is held in memory until it is taken in."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service stops: whatever is long-lived ends now, jobs stay in the queue."""
 
@@ -85,18 +91,18 @@ async def object_of(request: Request) -> dict[str, Any]:
 
 
 async def body_of(request: Request, limit: int) -> bytes:
-    """The body, of at most ``limit`` bytes. Raises :class:`TooLarge`; no more than that is ever held in memory."""
-    chunks: list[bytes] = []
+    """The body, of at most ``limit`` bytes. Raises :class:`TooLarge`."""
+    body = bytearray()
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size <= limit:
-            chunks.append(chunk)
+            body += chunk
         elif size > limit + _DRAIN_LIMIT:
             break
     if size > limit:
         raise TooLarge(limit)
-    return b"".join(chunks)
+    return bytes(body)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -22,7 +22,7 @@ from calotype.errors import (
     SetupError,
     UnknownJob,
 )
-from calotype_api.door import Json, TooLarge
+from calotype_api.door import Busy, Json, TooLarge
 
 DO_NOT_RETRY: Final = {"x-should-retry": "false"}
 """OpenAI's clients repeat whatever failed with 5xx, twice, unless told not to: each would be a new job."""
@@ -34,6 +34,7 @@ _ANSWERS: Final[Mapping[type[CalotypeError], tuple[int, str]]] = {
     NotAllowed: (403, "not_allowed"),
     UnknownJob: (404, "not_found"),
     TooLarge: (413, "too_large"),
+    Busy: (503, "unavailable"),
     DatabaseError: (503, "unavailable"),
     SetupError: (400, "bad_request"),  # of a model folder that an operator offers
 }

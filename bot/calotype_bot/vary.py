@@ -89,6 +89,7 @@ def varied(job: Job, interaction: discord.Interaction[Any]) -> Request:
     }
     if "strength" in values:  # else the form had no such field: only the words and the seed change
         changed |= {"init_image": _picture(job, values.get("picture", "")), "strength": _strength(values["strength"])}
+        changed |= {"mask": None}  # it was painted on another picture
     return Request.parse({**job.request.model_dump(), **changed})
 
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict, deque
+from typing import Final
 
 from calotype.events import FINAL, Event, Queued, Started, Stepped
+
+_REMEMBERED: Final = 1024
+"""Jobs under way whose notes are kept for watchers who come late: far more than ever run at once."""
 
 
 class Watcher:
@@ -70,6 +74,8 @@ class Bus:
         with self._lock:
             if isinstance(event, Started) and event.notes:
                 self._begun[event.job_id] = event
+                if len(self._begun) > _REMEMBERED:  # a job that was cancelled in this very moment leaves one behind
+                    del self._begun[next(iter(self._begun))]
             elif is_final(event):
                 self._begun.pop(event.job_id, None)
             watchers = list(self._watchers.get(event.job_id, ()))

@@ -81,6 +81,7 @@ class Catalog:
                 "height": height,
                 "options": self._options(request.options, model, sampler.name, schedule.name),
                 "strength": _first(request.strength, model.defaults.strength) if request.init_image else None,
+                "mask": request.mask if request.init_image else None,
             }
         )
         self._check_delivered_size(resolved)

@@ -45,6 +45,7 @@ def imagine(
     model: Annotated[str | None, typer.Option(help="Model by name, or a diffusers folder.")] = None,
     init: Annotated[Path | None, typer.Option(help="Picture to start from: PNG, JPEG or WebP.")] = None,
     strength: Annotated[float | None, typer.Option(help="How much of it to change, above 0, to 1.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Which part of it to repaint: a picture, white there.")] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PLUGIN.PARAM=VALUE", help="A plugin's parameter; or PLUGIN=on, PLUGIN=off."),
@@ -60,7 +61,7 @@ def imagine(
         "images": images, "model": model, "strength": strength,
     }  # fmt: skip
     given = {name: value for name, value in fields.items() if value is not None}
-    return run(Wish(given, sets or [], output, as_json, time.monotonic(), init))
+    return run(Wish(given, sets or [], output, as_json, time.monotonic(), init, mask))
 
 
 @app.command()

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,8 @@ class Wish:
     """:func:`time.monotonic` when the command began."""
     init: Path | None = None
     """The picture to start from."""
+    mask: Path | None = None
+    """The picture that says which part of it is repainted."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class Order:
     catalog: Catalog
     request: Request
     target: Target
-    init: bytes | None = None
-    """The file of the picture to start from. Until it is taken in, the request names it by its own sha256."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Picture files by the request's field. Until they are taken in, it names them by their own sha256."""
     doubt: BadRequest | None = None
 
 
@@ -77,8 +79,9 @@ def run(wish: Wish) -> int:
 
 def check(wish: Wish) -> Order:
     """Check all that can be known without an engine, and write nothing. Raises :class:`CalotypeError`."""
-    init = None if wish.init is None else _picture(wish.init)
-    named = {} if init is None else {"init_image": hashlib.sha256(init).hexdigest()}
+    given = {"init_image": ("init", wish.init), "mask": ("mask", wish.mask)}
+    files = {name: _picture(file, option) for name, (option, file) in given.items() if file is not None}
+    named = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     request = Request.parse({**wish.fields, **named, "options": options(wish.sets)})
     target = Target(wish.output)
     target.check()
@@ -91,7 +94,7 @@ def check(wish: Wish) -> Order:
         request = request.model_copy(update={"model": catalog.default_model})
     if request.seed is None:
         request = request.model_copy(update={"seed": secrets.randbelow(SEED_LIMIT + 1)})
-    order = Order(wish, settings, Home(settings.home), catalog, request, target, init)
+    order = Order(wish, settings, Home(settings.home), catalog, request, target, files)
     try:
         resolved = catalog.resolve(request)
         PromptReview.load(order.home.folder / "blocked_words.txt").check(resolved)
@@ -102,16 +105,16 @@ def check(wish: Wish) -> Order:
     return replace(order, request=resolved)
 
 
-def _picture(file: Path) -> bytes:
-    """The content of a picture file that can be taken in. Raises :class:`BadRequest`."""
+def _picture(file: Path, option: str) -> bytes:
+    """The content of a picture file that can be taken in. Raises :class:`BadRequest` that names the option."""
     from calotype.images.intake import UPLOAD_LIMIT, read_picture
 
     try:
         with file.open("rb") as opened:
             data = opened.read(UPLOAD_LIMIT + 1)  # whatever it is, no more than what would be too much
     except OSError as error:
-        raise BadRequest.of("init", f"{str(file)!r} cannot be read: {error.strerror}") from None
-    read_picture(data, "init")
+        raise BadRequest.of(option, f"{str(file)!r} cannot be read: {error.strerror}") from None
+    read_picture(data, option)
     return data
 
 
@@ -168,10 +171,8 @@ async def _produce(order: Order) -> tuple[dict[str, Any], list[Path], list[str]]
 
 
 async def _request(room: Darkroom, order: Order) -> Request:
-    """The request, with the name under which its picture was taken in."""
-    if order.init is None:
-        return order.request
-    return order.request.model_copy(update={"init_image": await room.take_in(order.init)})
+    """The request, with the names under which its pictures were taken in."""
+    return order.request.model_copy(update={name: await room.take_in(data) for name, data in order.files.items()})
 
 
 @asynccontextmanager

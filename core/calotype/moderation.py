@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from calotype.emphasis import plain
 from calotype.errors import BadRequest, SetupError
 from calotype.request import Request
 
@@ -15,7 +16,7 @@ class PromptReview:
     """Refuses prompts that hold a blocked word or phrase, whatever its case, accents or spacing."""
 
     def __init__(self, blocked: Iterable[str] = ()) -> None:
-        phrases = [_plain(entry).split() for entry in blocked]
+        phrases = [_folded(entry).split() for entry in blocked]
         words = [r"[\W_]+".join(map(re.escape, phrase)) for phrase in phrases if phrase]
         # a letter or digit beside it makes it another word; \b would never match beside 'c++' or a picture sign
         self._pattern = re.compile(rf"(?<![^\W_])(?:{'|'.join(words)})(?![^\W_])") if words else None
@@ -34,10 +35,13 @@ class PromptReview:
 
     def check(self, request: Request) -> None:
         """Raise :class:`BadRequest` for a blocked prompt. The word itself is not repeated."""
-        if self._pattern is not None and self._pattern.search(_plain(request.prompt)):
+        if self._pattern is None:
+            return
+        # as it is written, and as the model reads it: weights may part a word or a phrase, "(go)re"
+        if any(self._pattern.search(_folded(text)) for text in (request.prompt, plain(request.prompt))):
             raise BadRequest.of("prompt", "holds a word that this service does not allow; please reword it")
 
 
-def _plain(text: str) -> str:
+def _folded(text: str) -> str:
     folded = unicodedata.normalize("NFKD", text).casefold()
     return "".join(c for c in folded if not unicodedata.combining(c) and unicodedata.category(c) != "Cf").strip()

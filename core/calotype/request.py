@@ -103,12 +103,16 @@ class Request(BaseModel):
     Whether its person may use it is checked by :meth:`calotype.studio.Studio.submit`."""
     strength: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     """How much of ``init_image`` is drawn anew: this share of the steps is done. 1 keeps next to nothing of it."""
+    mask: Annotated[str, AfterValidator(_sha256)] | None = None
+    """Which part of ``init_image`` is repainted (inpainting): the sha256 of a picture that is white there, else black.
+    Whose it must be is as for ``init_image``."""
 
-    @field_validator("strength")
+    @field_validator("strength", "mask")
     @classmethod
-    def _of_a_picture(cls, value: float | None, info: ValidationInfo) -> float | None:
+    def _of_a_picture(cls, value: float | str | None, info: ValidationInfo) -> float | str | None:
         if value is not None and info.data.get("init_image", "a wrong one") is None:
-            raise ValueError("says how much of init_image to change, and there is none; give one or leave it out")
+            says = {"strength": "how much", "mask": "which part"}[info.field_name or ""]
+            raise ValueError(f"says {says} of init_image to change, and there is none; give one or leave it out")
         return value
 
     @classmethod

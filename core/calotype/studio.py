@@ -13,7 +13,8 @@ from calotype.catalog import Catalog
 from calotype.checkpoint import ModelInfo, inspect
 from calotype.errors import BadRequest, NotAllowed, UnknownJob
 from calotype.events import Cancelled, Event, Failed, Finished, Queued
-from calotype.images.intake import UPLOAD_AGE, encode, read_picture
+from calotype.images.intake import UPLOAD_AGE, check_proportions, encode, read_picture
+from calotype.images.store import name_of
 from calotype.job import Job, JobStatus
 from calotype.moderation import PromptReview
 from calotype.person import Person
@@ -96,17 +97,20 @@ class Studio:
         """Check a request, write it down, queue it. When this returns, the job survives any crash.
 
         ``key`` makes it idempotent: the same key of the same person returns the same job. ``reply_to`` (with
-        ``front_end``) asks for a delivery through the outbox. A picture to start from must be the person's own: of one
-        of their jobs, or taken in from them. Raises :class:`BadRequest`; then nothing is written.
+        ``front_end``) asks for a delivery through the outbox. A picture to start from, and its mask, must be the
+        person's own: of one of their jobs, or taken in from them. Raises :class:`BadRequest`; then nothing is written.
         """
         resolved = self.catalog.resolve(request)
         self._review.check(resolved)
-        if resolved.init_image is not None:
-            await asyncio.to_thread(self._check_kept, resolved.init_image, person)
+        if resolved.init_image is not None and (key is None or not await self._is_known(key, person)):
+            await asyncio.to_thread(self._check_start, resolved, person)
         cost = self.catalog.cost(resolved)
         job = await asyncio.to_thread(self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to)
         self._work.submitted(job.id)
         return job
+
+    async def _is_known(self, key: str, person: Person) -> bool:
+        return await asyncio.to_thread(self._ledger.knows, person.key, key)
 
     async def take_in(self, data: bytes, person: Person) -> str:
         """Take in a picture file (PNG, JPEG, WebP) that the person wants to start from; the sha256 to name it by.
@@ -118,18 +122,25 @@ class Studio:
             return await asyncio.to_thread(self._take_in, data, person)
 
     def _take_in(self, data: bytes, person: Person) -> str:
-        if not person.operator and self._ledger.uploads(person.key) >= UPLOADS_LIMIT:
+        png = encode(read_picture(data))
+        full = not person.operator and self._ledger.uploads(person.key) >= UPLOADS_LIMIT
+        if full and not self._ledger.may_use(person, name_of(png)):  # one that is there already adds nothing
             hours = int(UPLOAD_AGE.total_seconds() / 3600)
             message = f"you have uploaded {UPLOADS_LIMIT} already; each is kept for {hours} hours, try again later"
             raise BadRequest.of("picture", message)
-        sha256 = self._store.put(encode(read_picture(data)))  # first the file, as for a job's pictures
+        sha256 = self._store.put(png)  # first the file, as for a job's pictures
         self._ledger.take_in(person.key, sha256)
         return sha256
 
-    def _check_kept(self, sha256: str, person: Person) -> None:
-        """Only of one's own pictures is it told that the file is gone; of others the ledger says no in one way."""
-        if not self._store.has(sha256) and self._ledger.may_use(person, sha256):
-            raise BadRequest.of("init_image", "its file is no longer kept here; start from another picture")
+    def _check_start(self, request: Request, person: Person) -> None:
+        """Only of one's own pictures is anything told; of others the ledger says no in one way."""
+        used = {"init_image": request.init_image, "mask": request.mask}
+        own = {name: sha256 for name, sha256 in used.items() if sha256 and self._ledger.may_use(person, sha256)}
+        for field, sha256 in own.items():
+            if not self._store.has(sha256):
+                raise BadRequest.of(field, "its file is no longer kept here; take another picture")
+        if len(own) == 2:
+            check_proportions(self._store.path(own["init_image"]), self._store.path(own["mask"]))
 
     async def watch(self, job_id: str, person: Person | None = None) -> AsyncGenerator[Event, None]:
         """Everything that happens to a job from now on, beginning with where it stands; ends after its last event.
@@ -204,6 +215,12 @@ class Studio:
         """
         await self.cancel(job_id, person)
         await asyncio.to_thread(self._ledger.erase, job_id)
+
+    def drawn_path(self, sha256: str) -> Path:
+        """As :meth:`picture_path`, but of pictures that were made here only: nothing is told of uploads. Blocks."""
+        if not self._ledger.drawn(sha256):
+            raise KeyError(sha256)
+        return self._store.path(sha256)
 
     def picture_path(self, sha256: str) -> Path:
         """The PNG file of a finished picture. Raises KeyError if there is none."""

@@ -68,13 +68,14 @@ class Form:
         return [*self.samplers, *self.schedules, *self.postprocessors]
 
     def request(self, values: Values, *, vary: bool = False) -> Request:
-        """What is asked for; with ``vary``, starting from the picture that is shown.
+        """What is asked for; with ``vary``, starting from the picture that is shown, with a new seed.
 
         Raises :class:`BadRequest`; what depends on the catalog is checked when it is resolved.
         """
         model = self.model_info(values)
         data = {name: values.get(component) for name, component in self._plain().items()}
-        if _is_on("randomize", values.get(self.randomize)):
+        # the shown picture's own seed would begin with the very noise that it was drawn from
+        if vary or _is_on("randomize", values.get(self.randomize)):
             data["seed"] = None
         if vary:
             data |= {name: values.get(component) for name, component in self._start().items()}

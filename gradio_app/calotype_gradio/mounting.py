@@ -49,13 +49,14 @@ def mount(app: FastAPI, hosting: Hosting) -> None:
 def _serve_pictures(app: FastAPI, studio: Studio) -> None:
     """The stored file itself, not a copy in Gradio's cache: what is downloaded is what the ledger's hash names.
 
-    Whoever knows the hash of a picture's bytes may see the picture; it is as hard to guess as a key.
+    Whoever knows the hash of a picture that was made here may see it; it is as hard to guess as a key. Those that
+    people brought are not served: who has a picture could find out whether somebody else brought it.
     """
 
     @app.api_route("/page/pictures/{sha256}.png", methods=["GET", "HEAD"], include_in_schema=False)
     def picture(sha256: str, seed: int | None = None) -> Any:
         try:
-            path = studio.picture_path(sha256)
+            path = studio.drawn_path(sha256)
         except KeyError:
             raise HTTPException(404, "no such picture") from None
         name = f"calotype-{sha256[:8] if seed is None else seed}.png"

@@ -48,6 +48,8 @@ FIELDS: list[tuple[str, Any]] = [
     ("init_image", "ab" * 32),
     ("init_image", 7),
     ("strength", 0.5),
+    ("mask", "ab" * 32),
+    ("mask", 7),
     ("unknown", 1),
 ]
 OPTIONS: list[tuple[str, Any]] = [

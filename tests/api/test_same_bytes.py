@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from openai import OpenAI
+from PIL import Image
 
 from calotype.checkpoint import EMBEDDED
 from serving import PATIENCE, Served, calotype, start, until
@@ -83,19 +84,28 @@ def test_the_same_bytes_whatever_the_way(server: Served, api: httpx.Client, own:
 def test_from_a_picture_the_same_bytes_whatever_the_way(
     server: Served, operator: httpx.Client, own: Own, tmp_path: Path
 ) -> None:
-    asked = ("imagine", "tiger", "--seed", "8", "--steps", "10", "--strength", "0.5", "--init", own.folder / "b-1.png")
+    mask = Image.new("L", (256, 256))
+    mask.paste(255, (0, 0, 256, 128))
+    mask.save(tmp_path / "mask.png")
+    asked = (
+        "imagine", "tiger", "--seed", "8", "--steps", "10", "--strength", "0.5", "--init", own.folder / "b-1.png",
+        "--mask", tmp_path / "mask.png",
+    )  # fmt: skip
     for name, home in (("own.png", tmp_path / "home"), ("through.png", server.home)):
         ran = calotype(*asked, "-o", name, "--json", home=home, cwd=tmp_path)
         assert ran.returncode == 0, ran.stderr
         request = json.loads(ran.stdout)["request"]
-        assert (request["strength"], len(request["init_image"])) == (0.5, 64)
+        assert (request["strength"], len(request["init_image"]), len(request["mask"])) == (0.5, 64, 64)
     picture = (tmp_path / "through.png").read_bytes()
     assert (tmp_path / "own.png").read_bytes() == picture != (own.folder / "b-1.png").read_bytes()
 
-    brought = operator.post("/v1/pictures", content=(own.folder / "b-1.png").read_bytes()).json()["sha256"]
-    assert brought == request["init_image"]
+    brought, painted = (
+        operator.post("/v1/pictures", content=file.read_bytes()).json()["sha256"]
+        for file in (own.folder / "b-1.png", tmp_path / "mask.png")
+    )
+    assert (brought, painted) == (request["init_image"], request["mask"])
     made = OpenAI(base_url=f"{server.url}/v1", api_key=server.token).images.generate(
-        prompt="tiger", extra_body={"seed": 8, "steps": 10, "init_image": brought, "strength": 0.5}
+        prompt="tiger", extra_body={"seed": 8, "steps": 10, "init_image": brought, "mask": painted, "strength": 0.5}
     )
     assert made.data is not None
     assert base64.b64decode(made.data[0].b64_json or "") == picture

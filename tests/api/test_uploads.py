@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import socket
 import struct
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -11,7 +13,8 @@ import pytest
 from PIL import Image
 
 from calotype.images.intake import UPLOAD_LIMIT
-from serving import Served, server_sent
+from calotype_api.routes.uploads import UPLOADS_AT_ONCE
+from serving import Served, server_sent, until
 
 
 def photograph(colour: str = "red", kind: str = "JPEG") -> bytes:
@@ -76,6 +79,29 @@ def test_what_is_not_taken_leaves_nothing(server: Served, api: httpx.Client) -> 
         {"field": "body", "message": f"is larger than {UPLOAD_LIMIT} bytes; send less"}
     ]
     assert files(server.home) == before
+
+
+def test_only_so_many_are_brought_at_once(api: httpx.Client, other: httpx.Client) -> None:
+    """Senders that dawdle hold all places: the next one is asked to come back, and is served once they are done."""
+    data, url = photograph(), api.base_url
+    head = f"POST /v1/pictures HTTP/1.1\r\nHost: {url.host}:{url.port}\r\nContent-Length: {len(data)}\r\n\r\n"
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection((url.host, url.port), timeout=30))
+            for _ in range(UPLOADS_AT_ONCE)
+        ]
+        for each in slow:
+            each.sendall(head.encode() + data[:10])
+        answer = until(lambda: refused if (refused := bring(other)).status_code == 503 else None, "a refusal")
+        assert "send it again in a few seconds" in answer.json()["error"]["message"]
+        for each in slow:
+            each.sendall(data[10:])
+            assert each.recv(100).startswith(b"HTTP/1.1 201 ")
+    assert bring(other).status_code == 201
+
+
+def bring(client: httpx.Client) -> httpx.Response:
+    return client.post("/v1/pictures", content=photograph())
 
 
 def test_a_page_of_another_site_brings_nothing(api: httpx.Client) -> None:

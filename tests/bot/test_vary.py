@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,6 +72,11 @@ def test_a_form_from_before_there_were_pictures_to_start_from(house: House) -> N
         rows = [{"type": 18, "component": {"custom_id": name, "value": value}} for name, value in sent.items()]
         old: Any = SimpleNamespace(data={"custom_id": f"{PREFIX}{job.id}", "components": rows})
         assert varied(job, old) == job.request.model_copy(update={"prompt": "red cat"})
+        masked = replace(job, request=job.request.model_copy(update={"init_image": "ab" * 32, "mask": "cd" * 32}))
+        assert varied(masked, old).mask == "cd" * 32, "only the words change"
+        rows += [{"type": 18, "component": {"custom_id": "strength", "value": "0.5"}}]
+        anew = varied(replace(masked, pictures=job.pictures), old)
+        assert (anew.init_image, anew.mask) == (job.pictures[0].sha256, None), "it was painted on another picture"
 
     house.run(scenario)
 

@@ -17,7 +17,11 @@ from calotype.request import Request
 
 def test_resolving_fills_every_default_and_is_idempotent(catalog: Catalog) -> None:
     resolved = catalog.resolve(Request(prompt="cat"))
-    assert [name for name, value in resolved.model_dump().items() if value is None] == ["init_image", "strength"]
+    assert [name for name, value in resolved.model_dump().items() if value is None] == [
+        "init_image",
+        "strength",
+        "mask",
+    ]
     assert (resolved.width, resolved.height) == (64, 64)
     assert resolved.options["upscale"] == {"factor": 4}
     assert catalog.delivered_size(resolved) == (256, 256)
@@ -79,6 +83,9 @@ def test_a_start_from_a_picture_gets_a_strength_and_nothing_else_does(catalog: C
     assert catalog.resolve(resolved) == resolved
     assert catalog.resolve(Request(prompt="cat", init_image=PICTURE, strength=0.25)).strength == 0.25
     assert catalog.resolve(resolved.model_copy(update={"init_image": None})).strength is None
+    masked = catalog.resolve(Request(prompt="cat", init_image=PICTURE, mask=PICTURE))
+    assert (masked.mask, masked.strength) == (PICTURE, 0.7)
+    assert catalog.resolve(masked.model_copy(update={"init_image": None})).mask is None
 
 
 @pytest.mark.parametrize("sampler", ["euler", "heun"])

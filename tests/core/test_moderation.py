@@ -12,7 +12,21 @@ from calotype.request import Request
 
 
 @pytest.mark.parametrize(
-    "prompt", ["a Gore scene", "GÖRE", "go\u200bre", "very   bad\nthing here", "gore_gore", "write c++ code", "a 🍆!"]
+    "prompt",
+    [
+        "a Gore scene",
+        "GÖRE",
+        "go\u200bre",
+        "very   bad\nthing here",
+        "gore_gore",
+        "write c++ code",
+        "a 🍆!",
+        "(go)re",
+        "g(ore:1.2)",
+        "(bad:0.5) thing",
+        r"(bad \(thing\):1.2)",
+        "write (c++:1.1) code",
+    ],
 )
 def test_blocked(prompt: str) -> None:
     with pytest.raises(BadRequest, match="prompt: holds a word") as caught:

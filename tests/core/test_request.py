@@ -46,6 +46,8 @@ from calotype.request import PROMPT_LIMIT, SEED_LIMIT, Request
         ({"init_image": "AB" * 32}, "init_image", "64 digits"),
         ({"init_image": "../" * 32, "strength": 0.5}, "init_image", "64 digits"),
         ({"init_image": "ab" * 32 + "\n"}, "init_image", "64 digits"),
+        ({"mask": "ab" * 32}, "mask", "says which part of init_image to change, and there is none"),
+        ({"init_image": "ab" * 32, "mask": "white"}, "mask", "64 digits"),
         ({"stpes": 3}, "stpes", "not a field that is known"),
     ],
 )
@@ -111,7 +113,7 @@ def test_a_stronger_change_takes_no_fewer_steps(steps: int, strength: float) -> 
 
 def test_a_row_from_before_there_were_pictures_to_start_from_is_the_same_request() -> None:
     now = Request(prompt="cat", seed=3, steps=4)
-    before = {name: value for name, value in now.model_dump().items() if name not in ("init_image", "strength")}
+    before = {name: value for name, value in now.model_dump().items() if name not in ("init_image", "strength", "mask")}
     assert Request.model_validate(before) == now
 
 

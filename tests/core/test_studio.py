@@ -218,6 +218,41 @@ def test_nobody_starts_from_somebody_elses_picture(tmp_path: Path) -> None:
     run(scenario)
 
 
+def painted(size: tuple[int, int] = (90, 60)) -> bytes:
+    buffer = io.BytesIO()
+    mask = Image.new("L", size)
+    mask.paste(255, (0, 0, size[0] // 2, size[1]))
+    mask.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_part_of_a_picture_is_repainted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            brought, mask = await studio.take_in(photograph(), ANNA), await studio.take_in(painted(), ANNA)
+            whole, part = [
+                await studio.wait((await studio.submit(short(init_image=brought, mask=each), ANNA)).id)
+                for each in (None, mask)
+            ]
+            assert part.request.mask == mask
+            assert part.pictures[0].sha256 != whole.pictures[0].sha256
+            again = await studio.wait((await studio.submit(part.request, ANNA)).id)
+            assert again.pictures[0].sha256 == part.pictures[0].sha256
+
+            square = await studio.take_in(painted((64, 64)), ANNA)
+            with pytest.raises(BadRequest, match="mask: is 64x64, its picture 90x60; give it the picture's"):
+                await studio.submit(short(init_image=brought, mask=square), ANNA)
+            await studio.take_in(photograph(), BERT)
+            for foreign in (mask, square):  # not told from one another, whatever their proportions
+                with pytest.raises(BadRequest, match=r"mask: .* is not one of your pictures"):
+                    await studio.submit(short(init_image=brought, mask=foreign), BERT)
+            studio.picture_path(mask).unlink()
+            with pytest.raises(BadRequest, match=r"mask: its file is no longer kept here"):
+                await studio.submit(short(init_image=brought, mask=mask), ANNA)
+
+    run(scenario)
+
+
 def test_a_picture_whose_file_is_gone(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with service(tmp_path, slots=1, residents=1) as studio:
@@ -233,12 +268,42 @@ def test_a_picture_whose_file_is_gone(tmp_path: Path) -> None:
                 await studio.submit(short(init_image=source), ANNA)
             with pytest.raises(BadRequest, match=r"init_image: .* is not one of your pictures"):
                 await studio.submit(short(init_image=source), BERT)
+            again = short(init_image=other, steps=11)
+            with pytest.raises(BadRequest, match=r"init_image: its file is no longer kept here"):
+                await studio.submit(again, ANNA, key="once")
             await studio.cancel(before.id, ANNA)
             failed = await studio.wait(queued.id)
             assert failed.status is JobStatus.FAILED
             assert failed.error == (
                 "it cannot be run any more: init_image: the file of the picture it starts from is gone"
             )
+
+    run(scenario)
+
+
+def test_a_repeated_key_is_answered_though_the_file_is_gone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            wish = short(init_image=await studio.take_in(photograph(), ANNA), steps=10)
+            job = await studio.submit(wish, ANNA, key="once")
+            await studio.wait(job.id)
+            studio.picture_path(wish.init_image or "").unlink()
+            assert (await studio.submit(job.request, ANNA, key="once")).id == job.id
+            with pytest.raises(BadRequest, match="no longer kept"):
+                await studio.submit(job.request, ANNA, key="another")
+
+    run(scenario)
+
+
+def test_only_what_was_made_here_is_shown_by_its_hash(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with service(tmp_path) as studio:
+            made = (await studio.wait((await studio.submit(short(), ANNA)).id)).pictures[0].sha256
+            brought = await studio.take_in(photograph(), ANNA)
+            assert studio.drawn_path(made) == studio.picture_path(made)
+            assert studio.picture_path(brought).exists()
+            with pytest.raises(KeyError):
+                studio.drawn_path(brought)
 
     run(scenario)
 
@@ -256,6 +321,7 @@ def test_what_is_no_picture_is_not_taken_in(tmp_path: Path, monkeypatch: pytest.
             with pytest.raises(BadRequest, match="picture: you have uploaded 2 already"):
                 await studio.take_in(photograph((3, 3)), ANNA)
             assert len(list((tmp_path / "images").glob("*/*"))) == 2
+            await studio.take_in(photograph((2, 2)), ANNA)  # adds nothing, so it is prolonged
             await studio.take_in(photograph((3, 3)), BERT)
             for side in range(1, 5):
                 await studio.take_in(photograph((side, side)), OPERATOR)

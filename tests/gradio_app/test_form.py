@@ -41,6 +41,13 @@ def test_the_untouched_page_asks_for_the_models_own_defaults(form: Form) -> None
     assert [plugin.name for plugin, _ in catalog.postprocess_chain(plain)] == list(model.postprocess)
 
 
+def test_vary_takes_a_new_seed(form: Form) -> None:
+    values = untouched(form, prompt="cat", seed=7, randomize=False)
+    values[form.init_image] = "ab" * 32
+    asked = form.request(values, vary=True)
+    assert (asked.seed, asked.init_image) == (None, "ab" * 32)
+
+
 def test_a_seed_counts_only_while_randomize_is_off(form: Form) -> None:
     assert form.request(untouched(form, prompt="cat", seed=7)).seed is None
     assert form.request(untouched(form, prompt="cat", seed=7, randomize=False)).seed == 7

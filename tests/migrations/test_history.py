@@ -113,19 +113,21 @@ def test_old_rows_come_through(dump: Path, tmp_path: Path) -> None:
         assert {job.id for job in ledger.claim(9)} == {running.id, *(job.id for job in queued)}
 
 
-def test_down_and_up_again_keeps_the_pictures_that_jobs_start_from(tmp_path: Path) -> None:
+def test_down_and_up_again_keeps_the_pictures_that_jobs_start_from_and_their_masks(tmp_path: Path) -> None:
     file = tmp_path / "x.db"
     with closing(sqlite3.connect(file)) as connection:
-        connection.executescript((Path(__file__).parent / "schemas" / "0002.sql").read_text())
-    for command in (["downgrade", "0001"], ["upgrade", "0002"]):
+        connection.executescript((Path(__file__).parent / "schemas" / "0003.sql").read_text())
+    for command in (["downgrade", "0001"], ["upgrade", "0003"]):
         alembic = [sys.executable, "-m", "alembic", "-x", f"url=sqlite:///{file}", *command]
         subprocess.run(alembic, cwd=REPOSITORY, check=True, capture_output=True)
     with closing(Ledger(f"sqlite:///{file}")) as ledger:
-        picture, job = f"{3:064}", ledger.history("api:cy")[0]
-        assert (job.request.init_image, job.request.strength) == (picture, 0.6)
-        assert ledger.unreferenced([picture, f"{4:064}"]) == {f"{4:064}"}
-        assert ledger.may_use(Person("api:cy"), picture)
-        assert not ledger.may_use(Person("web:ann"), picture)
+        picture, mask, other = (f"{number:064}" for number in (3, 4, 5))
+        request = ledger.history("api:cy")[0].request
+        assert (request.init_image, request.strength, request.mask) == (picture, 0.6, mask)
+        assert ledger.unreferenced([picture, mask, other]) == {other}
+        for sha256 in (picture, mask):
+            assert ledger.may_use(Person("api:cy"), sha256)
+            assert not ledger.may_use(Person("web:ann"), sha256)
 
 
 def test_in_an_installed_package_the_migrations_are_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import json
 import random
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,15 +15,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no packages: their helpers are found here
 
 import little_data
+from training_house import CHANNELS, House, ticking
 
-from calotype_training import autoencoder, text, unet
-from calotype_training.assemble import assemble
+from calotype_training import assemble, autoencoder, latents, text, unet
+from calotype_training.autoencoder import measure
 from calotype_training.dataset import Dataset
-from calotype_training.latents import LatentMap, latent_map
+from calotype_training.latents import latent_map
 from calotype_training.pictures import Composer
-from calotype_training.text import TextEncoder
-
-CHANNELS = (16, 32, 32)
 
 
 @pytest.fixture(autouse=True)
@@ -36,23 +33,6 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     torch.set_num_threads(1)
     yield home
     torch.set_num_threads(threads)
-
-
-@dataclass(frozen=True)
-class House:
-    """A training home in which everything was trained a little."""
-
-    home: Path
-    dataset: Dataset
-    latents: LatentMap
-
-    def text(self) -> TextEncoder:
-        """Its text encoder."""
-        return TextEncoder(self.home / "text", torch.device("cpu"))
-
-    def worker(self, plan: unet.Plan) -> unet.Worker:
-        """One process of the U-Net's training, here."""
-        return unet.Worker(0, 1, plan, self.dataset, self.latents, self.text(), torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
@@ -68,15 +48,17 @@ def composer(dataset: Dataset) -> Callable[..., Composer]:
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    """Trained for seconds, with the steps of a real training. Not to be written in: see ``copy``."""
+    """Trained for seconds, with the steps of a real training. Not to be written in."""
     home = tmp_path_factory.mktemp("house")
     dataset = Dataset(little_data.write(home / "dataset.npz"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text, "_teach", little_data.teach)
         patch.setattr(text, "_BATCH", 16)
+        patch.setattr(text, "_CAPTIONS", 3000)
+        patch.setattr(latents, "_PICTURES", 500)
         patch.setattr(autoencoder, "_BATCH", 4)
         patch.setattr(unet, "sheet", lambda *_: None)
-        patch.setattr(unet, "time", ticking())
+        patch.setattr(unet, "time", ticking(2.0))
         text.train_text(dataset, home, 2)
         autoencoder.train_autoencoder(dataset, home, 2)
         house = House(home, dataset, latent_map(dataset, home))
@@ -88,14 +70,17 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
 def model(house: House, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``make model`` makes of the house. Not to be written in."""
     target = tmp_path_factory.mktemp("models") / "little"
-    assemble(house.dataset, house.home, target)
+
+    def measure_and_keep(dataset: Dataset, home: Path) -> dict[str, float]:
+        found = measure(dataset, home)
+        (target.parent / "measured.json").write_text(json.dumps(found), "utf-8")
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assemble, "measure", measure_and_keep)
+        patch.setattr(autoencoder, "_MEASURED", 20)
+        assemble.assemble(house.dataset, house.home, target)
     return target
-
-
-def ticking(seconds: float = 1.0) -> SimpleNamespace:
-    """In place of the module ``time``: every look at the clock takes a second, so a run is as long on any machine."""
-    counter = itertools.count()
-    return SimpleNamespace(monotonic=lambda: next(counter) * seconds)
 
 
 @pytest.fixture

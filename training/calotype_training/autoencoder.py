@@ -26,6 +26,7 @@ SCALING: Final = 4.5
 """U-Net latents are the autoencoder's times this: its decoder squeezes values beyond three (tanh)."""
 _BATCH: Final = 16
 _RATE: Final = 2e-3
+_MEASURED: Final = 200
 
 
 def build_autoencoder() -> Any:
@@ -88,7 +89,7 @@ def measure(dataset: Dataset, home: Path) -> dict[str, float]:
     """PSNR in dB on 200 fresh pictures: the map's plain inverse, the decoder on exact latents, encoder and decoder."""
     model, latents = load_autoencoder(home), latent_map(dataset, home)
     composer = Composer(dataset, random.Random(99))
-    pictures = as_tensor([composer.sample()[0] for _ in range(200)])
+    pictures = as_tensor([composer.sample()[0] for _ in range(_MEASURED)])
     exact = latents.encode(pictures)
     own = model.encoder(pictures)
     shown = {"linear": latents.decode(exact), "decoder": model.decoder(exact / SCALING), "both": model.decoder(own)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from string import Template
@@ -20,8 +21,8 @@ _CARD: Final = Path(__file__).with_name("model_card.md")
 _ROWS: Final = (
     ("trained prompts, top-1", ("trained prompts", "top-1")),
     ("trained prompts, top-5", ("trained prompts", "top-5")),
-    ("synonyms never trained, top-1", ("synonyms never trained", "top-1")),
-    ("synonyms never trained, top-5", ("synonyms never trained", "top-5")),
+    ("synonyms in no caption, top-1", ("synonyms never trained", "top-1")),
+    ("synonyms in no caption, top-5", ("synonyms never trained", "top-5")),
     ("held-out combinations: the concept", ("held-out combinations", "concept")),
     ("… the colour", ("held-out combinations", "colour")),
     ("… the accessory", ("held-out combinations", "accessory")),
@@ -36,6 +37,8 @@ def card(dataset: Dataset, facts: dict[str, Any], scores: Path = SCORES) -> str:
     used = sum(bool(entry["style"]) for entry in dataset.entries)
     sources = sorted({entry["package"] for entry in dataset.entries if entry["style"]})
     found = _read(scores / "current.json")
+    if found is not None and (found["weights"] != facts["weights"] or found["quick"]):
+        found = None  # of other weights
     return Template(_CARD.read_text("utf-8")).substitute(
         parameters=f"{facts['parameters'] / 1e6:.1f}",
         psnr=f"{facts['psnr']['both']:.1f}",
@@ -48,14 +51,19 @@ def card(dataset: Dataset, facts: dict[str, Any], scores: Path = SCORES) -> str:
         drawings=f"{used:,}",
         sources=", ".join(sources),
         ceiling=f"{found['judge on real pictures']['concept']:.1%}" if found else "(not measured)",
-        scores=table(scores),
+        scores=table(scores) if found else "Not evaluated yet.",
     )
+
+
+def weights_name(folder: Path) -> str:
+    """Which weights a model folder holds: the start of the SHA-256 of its U-Net."""
+    return hashlib.sha256((folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()[:16]
 
 
 def table(scores: Path = SCORES) -> str:
     """The scores as Markdown, v0's beside them."""
     now, before = _read(scores / "current.json"), _read(scores / "v0.json")
-    if not now:
+    if now is None:
         return "Not evaluated yet."
     lines = ["| | these weights | v0 |", "|---|---|---|"]
     for label, (group, name) in _ROWS:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from calotype_training.errors import TrainingError
+from calotype_training.errors import TrainingError, first_line
 from calotype_training.home import write_whole
 
 
@@ -32,9 +32,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
             optimizer.load_state_dict(state["optimizer"])
         return int(state["step"])
     except (KeyError, RuntimeError, ValueError) as error:
-        raise TrainingError(
-            f"{path} is of another model ({str(error).splitlines()[0]}); remove it to start anew"
-        ) from None
+        raise TrainingError(f"{path} is of another model ({first_line(error)}); remove it to start anew") from None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
@@ -44,5 +42,5 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise TrainingError(f"{path} is damaged ({str(error).splitlines()[0]}); remove it to start anew") from error
+        raise TrainingError(f"{path} is damaged ({first_line(error)}); remove it to start anew") from error
     return state

@@ -25,7 +25,11 @@ WEARERS: Final = ("animals", "faces")
 
 @dataclass(frozen=True)
 class Concept:
-    """One thing the model knows. ``unseen`` words never stand in a training caption; only the evaluation asks them."""
+    """One thing the model knows.
+
+    ``unseen`` words never stand in a caption that the U-Net learns from: the evaluation asks for them. The text encoder
+    knows them, as it knows thousands of other words.
+    """
 
     name: str
     section: str

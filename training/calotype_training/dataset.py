@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from calotype_training.concepts import Concept, read_concepts
-from calotype_training.errors import TrainingError
+from calotype_training.errors import TrainingError, first_line
 from calotype_training.home import training_home, write_whole
 from calotype_training.packages import PACKAGES, fetch
 from calotype_training.phrases import phrases
@@ -215,7 +215,9 @@ class Dataset:
         except FileNotFoundError:
             raise TrainingError(f"{path} is not there; run 'make dataset' first") from None
         except Exception as error:
-            raise TrainingError(f"{path} is damaged ({error}); remove it and run 'make dataset' again") from error
+            raise TrainingError(
+                f"{path} is damaged ({first_line(error)}); remove it and run 'make dataset' again"
+            ) from error
         if not len(self.drawings) == len(self.entries) or not len(self.portraits) == len(self.portrait_captions):
             raise TrainingError(f"{path}: its manifest does not fit its pictures; run 'make dataset' again")
 

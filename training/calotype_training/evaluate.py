@@ -17,9 +17,10 @@ import torch
 from PIL import Image
 
 from calotype_training.captions import Scene
+from calotype_training.card import weights_name
 from calotype_training.concepts import ACCESSORIES, COLOURS, Concept, read_held_out
 from calotype_training.dataset import Dataset
-from calotype_training.errors import TrainingError
+from calotype_training.errors import TrainingError, first_line
 from calotype_training.home import training_home, write_whole
 from calotype_training.judge import RealPictures, Verdict, look, train_judge
 from calotype_training.latents import latent_map
@@ -30,6 +31,7 @@ from calotype_training.text import TextEncoder
 
 _JUDGE_STEPS: Final = 2500
 _AT_ONCE: Final = 32
+_REAL: Final = 512
 SHEET: Final = (
     "cat", "dog", "house", "car", "apple", "tree", "rocket", "pizza", "owl", "sunflower", "book", "guitar",
     "blue cat", "pink castle", "owl with a crown", "penguin with sunglasses", "a small blue kitty, flat style",
@@ -52,7 +54,7 @@ class Painter:
             self._text = TextEncoder(folder, torch.device("cpu"))
             words = json.loads((folder / "vocabulary.json").read_text("utf-8"))["concepts"]
         except (OSError, ValueError, KeyError) as error:
-            raise TrainingError(f"{folder} could not be loaded: {str(error).splitlines()[0]}") from error
+            raise TrainingError(f"{folder} could not be loaded: {first_line(error)}") from error
         self.taught = {word for name, synonyms in words.items() for word in (name, *synonyms)}
         """Every name that it was taught."""
 
@@ -97,7 +99,7 @@ class Scores:
 
     def _real(self) -> dict[str, float]:
         """The judge's own ceiling: fresh pictures of real drawings."""
-        pictures, labels = RealPictures(self._dataset, self._home, 4711).batch(512)
+        pictures, labels = RealPictures(self._dataset, self._home, 4711).batch(_REAL)
         with torch.inference_mode():
             verdict = self._judge(pictures)
         return {
@@ -251,6 +253,7 @@ def main() -> None:
         home, folder = training_home(), given.model or EMBEDDED
         painter = Painter(folder)
         scores = Scores(Dataset(home / "dataset.npz"), home, painter).all(given.quick)
+        scores |= {"weights": weights_name(folder), "quick": given.quick}
         text = json.dumps(scores, indent=2)
         print(
             json.dumps(

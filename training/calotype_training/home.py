@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from calotype_training.errors import TrainingError
+from calotype_training.errors import TrainingError, first_line
 
 
 def training_home() -> Path:
@@ -43,7 +43,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     except (OSError, RuntimeError) as error:
         with suppress(OSError):  # the folder itself may be what failed
             part.unlink()
-        why = str(error).splitlines()[0]
+        why = first_line(error)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             why = "the disk is full; make room and run it again"
         elif isinstance(error, RuntimeError):  # torch's way to say it

@@ -20,6 +20,7 @@ from calotype_training.pictures import Composer
 
 CHANNELS: Final = 12
 _PATCH: Final = 4
+_PICTURES: Final = 4000
 
 
 class LatentMap:
@@ -56,7 +57,7 @@ def latent_map(dataset: Dataset, home: Path) -> LatentMap:
     kept = read_checkpoint(path)
     if kept is None:
         composer = Composer(dataset, random.Random(7))
-        pictures = as_tensor([composer.sample()[0] for _ in range(4000)])
+        pictures = as_tensor([composer.sample()[0] for _ in range(_PICTURES)])
         patches = torch.nn.functional.unfold(pictures, _PATCH, stride=_PATCH).transpose(1, 2).reshape(-1, 3 * _PATCH**2)
         mean = patches.mean(0)
         values, vectors = torch.linalg.eigh(torch.cov((patches - mean).T.double()))

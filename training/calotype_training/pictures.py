@@ -19,6 +19,7 @@ from calotype_training.dataset import SIDE, Dataset
 
 PIXELS: Final = 64
 _PORTRAIT_SHARE: Final = 0.03
+_MIRRORED: Final = 0.2
 _PALETTE: Final = {
     "red": (222, 40, 44), "orange": (245, 130, 32), "yellow": (250, 208, 44), "green": (52, 160, 72),
     "blue": (44, 104, 220), "purple": (132, 64, 184), "pink": (244, 130, 180), "brown": (122, 76, 44),
@@ -104,7 +105,7 @@ class Composer:
         if numbers is None:
             numbers = self._by_style[concept, self._rng.choice(self._styles[concept])]
         drawing = self._drawings[self._rng.choice(numbers)]
-        if self._rng.random() < 0.5:
+        if self._rng.random() < _MIRRORED:
             drawing = drawing[:, ::-1]
         if self._rng.random() < 0.25:
             image = _premultiplied(drawing).rotate(self._rng.uniform(-14, 14), Image.Resampling.BICUBIC)

@@ -8,33 +8,36 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from calotype_training.autoencoder import build_autoencoder
-from calotype_training.errors import TrainingError
+from calotype_training.errors import TrainingError, first_line
 from calotype_training.home import write_whole
 
 
 def restore(folder: Path, home: Path) -> None:
-    """Fill ``home`` from ``folder``, which ``make model`` wrote. What is in ``home`` already is not touched.
+    """Fill ``home`` from ``folder``, which ``make model`` wrote. Optimizers begin anew.
 
-    Optimizers begin anew. Raises :class:`TrainingError` if a part is missing or there is a U-Net already.
+    Raises :class:`TrainingError` if a part is missing, or if ``home`` holds any already: parts of two models do not fit
+    together.
     """
-    if (home / "unet.pt").exists():
-        raise TrainingError(f"{home} holds a U-Net already; move unet.pt away to begin with {folder}")
+    found = [name for name in ("unet.pt", "autoencoder.pt", "latents.pt", "text", "judge.pt") if (home / name).exists()]
+    if found:
+        raise TrainingError(f"{home} holds {', '.join(found)} already; move them away to begin with {folder}")
     try:
         unet = _weights(folder / "unet" / "diffusion_pytorch_model.safetensors")
         vae = _weights(folder / "vae" / "diffusion_pytorch_model.safetensors")
         latents = _weights(folder / "latents.safetensors")
+        build_autoencoder().load_state_dict(vae)
         channels = json.loads((folder / "unet" / "config.json").read_text("utf-8"))["block_out_channels"]
-        if not (home / "text" / "done.json").exists():
-            for part in ("tokenizer", "text_encoder"):
-                shutil.copytree(folder / part, home / "text" / part, dirs_exist_ok=True)
-            (home / "text" / "tokenizer" / "done").touch()
-            (home / "text" / "done.json").write_text(json.dumps({"steps": 10**9}), "utf-8")
-    except (OSError, KeyError, ValueError) as error:
-        raise TrainingError(f"{folder} is not a model that 'make model' wrote: {error}") from error
-    build_autoencoder().load_state_dict(vae)
+        for part in ("tokenizer", "text_encoder"):
+            shutil.copytree(folder / part, home / "text" / part)
+        (home / "text" / "tokenizer" / "done").touch()
+        (home / "text" / "done.json").write_text(json.dumps({"steps": 10**9}), "utf-8")
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(home / "text", ignore_errors=True)
+        raise TrainingError(f"{folder} is not a model that 'make model' wrote: {first_line(error)}") from error
     state = {"model": unet, "ema": unet, "optimizer": None, "step": 0, "seen": 0, "elapsed": 0.0, "leg": 0}
     _keep(home / "latents.pt", latents)
     _keep(home / "autoencoder.pt", {"model": vae, "optimizer": None, "step": 10**9})
@@ -46,5 +49,4 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _keep(path: Path, state: dict[str, Any]) -> None:
-    if not path.exists():
-        write_whole(path, lambda part: torch.save(state, part))
+    write_whole(path, lambda part: torch.save(state, part))

@@ -15,7 +15,7 @@ from typing import Any, Final
 import torch
 
 from calotype_training.checkpoints import read_checkpoint
-from calotype_training.errors import TrainingError
+from calotype_training.errors import TrainingError, first_line
 from calotype_training.home import training_home, write_whole
 
 LIMIT: Final = 15 * 2**20
@@ -46,9 +46,13 @@ def split(checkpoint: Path, folder: Path) -> list[Path]:
 
 
 def _write(shard: dict[str, torch.Tensor], about: dict[str, str], path: Path) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    save_file(shard, path, about)
+    try:
+        save_file(shard, path, about)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def join(folder: Path, checkpoint: Path) -> None:
@@ -56,17 +60,20 @@ def join(folder: Path, checkpoint: Path) -> None:
     from safetensors import safe_open
 
     tensors: dict[str, torch.Tensor] = {}
-    about: dict[str, str] = {}
+    abouts: list[dict[str, str]] = []
     found = sorted(folder.glob("unet-*.safetensors"))
     for path in found:
         try:
             with safe_open(path, "pt") as file:
-                about = file.metadata()
+                abouts.append(file.metadata())
                 tensors |= {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         except Exception as error:
-            raise TrainingError(f"{path} is damaged ({str(error).splitlines()[0]}); fetch it again") from error
-    if not found or len(found) != int(about["shards"]):
+            raise TrainingError(f"{path} is damaged ({first_line(error)}); fetch it again") from error
+    about = abouts[0] if abouts else {}
+    if str(len(found)) != about.get("shards"):
         raise TrainingError(f"{folder} holds {len(found)} shards, {about.get('shards', 'some')} were due")
+    if any(other != about for other in abouts):
+        raise TrainingError(f"{folder} holds shards of different checkpoints; fetch all of them again")
     state: dict[str, Any] = json.loads(about["state"]) | {"optimizer": None}
     for group in ("model", "ema"):
         state[group] = {

@@ -15,19 +15,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 
 from calotype_training.captions import Captions
 from calotype_training.checkpoints import load_checkpoint, save_checkpoint
 from calotype_training.dataset import Dataset
-from calotype_training.errors import TrainingError
+from calotype_training.errors import TrainingError, first_line
 from calotype_training.home import write_whole
 from calotype_training.progress import Progress
 
 TOKENS: Final = 24
 WIDTH: Final = 256
 _VOCABULARY: Final = 8000
+_CAPTIONS: Final = 30_000
 _BATCH: Final = 256
 _POOL: Final = 16
 _RATE: Final = 1e-3
@@ -45,7 +47,7 @@ def train_text(dataset: Dataset, home: Path, steps: int) -> Path:
         return folder
     rng = random.Random(2)
     captions = Captions(dataset.concepts)
-    phrases = dataset.phrases + [captions.any(rng) for _ in range(30_000)]
+    phrases = dataset.phrases + [captions.any(rng) for _ in range(_CAPTIONS)]
     phrases = list(dict.fromkeys(phrases))
     tokenizer = _tokenizer(phrases, folder / "tokenizer")
     targets = _teach(phrases, home)
@@ -60,14 +62,17 @@ class TextEncoder:
     def __init__(self, folder: Path, device: torch.device, *, half: bool = False) -> None:
         """``half`` is for training: a quarter of the time, and near enough.
 
-        Raises :class:`TrainingError` if it was not trained yet.
+        Raises :class:`TrainingError` if it was not trained yet or is damaged.
         """
         from transformers import CLIPTextModel, CLIPTokenizer
 
         if not (folder / "text_encoder" / "config.json").exists():
             raise TrainingError(f"{folder} holds no trained text encoder; run 'make train' first")
-        self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        model = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True, dtype=torch.float32)
+        try:
+            self.tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+            model = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True, dtype=torch.float32)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise TrainingError(f"{folder}: its text encoder could not be loaded: {first_line(error)}") from error
         self.model = model.eval().requires_grad_(False).to(device)
         self._device, self._half = device, half
         self._known: dict[str, torch.Tensor] = {}

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import torch
-from torch.multiprocessing.spawn import ProcessRaisedException
 
 from calotype_training.autoencoder import train_autoencoder
 from calotype_training.dataset import Dataset
@@ -51,10 +50,6 @@ def main() -> None:
             train_unet(dataset, plan)
     except TrainingError as error:
         sys.exit(f"train: {error}")
-    except ProcessRaisedException as error:
-        sys.exit(
-            f"train: {str(error).strip().splitlines()[-1].removeprefix('calotype_training.errors.TrainingError: ')}"
-        )
     except KeyboardInterrupt:
         sys.exit("train: stopped; run it again to go on from the last checkpoint")
 

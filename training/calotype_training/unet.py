@@ -109,11 +109,12 @@ def train_unet(dataset: Dataset, plan: Plan) -> None:
         args = (processes, dataset, plan, f"file://{meeting}/store")
         try:
             spawn(_work, args, nprocs=processes)  # type: ignore[no-untyped-call]
-        except ProcessRaisedException as error:
+        except (ProcessRaisedException, ProcessExitedException) as error:
+            fault = Path(meeting) / "fault"
+            if fault.exists():  # the error at hand may be the other process's, which lost its connection
+                raise TrainingError(fault.read_text("utf-8")) from error
             said = str(error).strip().splitlines()[-1]
-            raise TrainingError(said.removeprefix(f"{TrainingError.__module__}.TrainingError: ")) from error
-        except ProcessExitedException as error:
-            raise TrainingError(f"U-Net: {error}; the last checkpoint is intact, run it again to go on") from error
+            raise TrainingError(f"U-Net: {said}; the last checkpoint is intact, run it again to go on") from error
 
 
 def _work(rank: int, processes: int, dataset: Dataset, plan: Plan, meeting: str) -> None:
@@ -122,11 +123,17 @@ def _work(rank: int, processes: int, dataset: Dataset, plan: Plan, meeting: str)
         torch.set_num_threads(1)
     if processes > 1:
         distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=processes)
-    latents = latent_map(dataset, plan.home)
-    text = TextEncoder(plan.home / "text", device, half=True)
-    Worker(rank, processes, plan, dataset, latents, text, device).run()
-    if processes > 1:  # not after an error: the others would fail of it, and first
-        distributed.destroy_process_group()
+    try:
+        latents = latent_map(dataset, plan.home)
+        text = TextEncoder(plan.home / "text", device, half=True)
+        Worker(rank, processes, plan, dataset, latents, text, device).run()
+    except TrainingError as error:
+        if meeting:
+            Path(meeting.removeprefix("file://")).with_name("fault").write_text(str(error), "utf-8")
+        raise
+    finally:
+        if processes > 1:
+            distributed.destroy_process_group()
 
 
 class Worker:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from calotype.images.intake import UPLOAD_LIMIT
-from calotype_api.door import Json, body_of, door_of, person_of
+from calotype_api.door import Busy, Json, body_of, door_of, person_of
 
+UPLOADS_AT_ONCE: Final = 4
 router = APIRouter()
 
 
@@ -17,5 +20,12 @@ async def upload(request: Request) -> Response:
 
     What kind of file it is its first bytes say; its Content-Type is not looked at.
     """
-    data = await body_of(request, UPLOAD_LIMIT)
-    return Json({"sha256": await door_of(request).studio.take_in(data, person_of(request))}, 201)
+    door = door_of(request)
+    if door.uploading >= UPLOADS_AT_ONCE:
+        raise Busy(f"pictures: {UPLOADS_AT_ONCE} are being brought right now; send it again in a few seconds")
+    door.uploading += 1
+    try:
+        data = await body_of(request, UPLOAD_LIMIT)
+        return Json({"sha256": await door.studio.take_in(data, person_of(request))}, 201)
+    finally:
+        door.uploading -= 1

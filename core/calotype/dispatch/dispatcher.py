@@ -256,6 +256,8 @@ def assign(catalog: Catalog, job: Job, store: ImageStore) -> Assignment:
     assert request.sampler and request.schedule
     if request.init_image is not None and not store.has(request.init_image):
         raise BadRequest.of("init_image", "the file of the picture it starts from is gone")
+    if request.mask is not None and not store.has(request.mask):
+        raise BadRequest.of("mask", "its file is gone")
     return Assignment(
         job_id=job.id,
         epoch=job.epoch,
@@ -269,6 +271,7 @@ def assign(catalog: Catalog, job: Job, store: ImageStore) -> Assignment:
         schedule_params=catalog.params(request, request.schedule),
         postprocess=catalog.postprocess_chain(request),
         init_image=None if request.init_image is None else store.path(request.init_image),
+        mask=None if request.mask is None else store.path(request.mask),
     )
 
 

@@ -32,6 +32,8 @@ class Assignment:
     postprocess: Sequence[tuple[PostProcessor, Params]] = ()
     init_image: Path | None = None
     """PNG file of the picture to start from, RGB, of any size; it stays where it is while the job runs."""
+    mask: Path | None = None
+    """PNG file of which part of that picture is repainted: what is white in it."""
 
 
 @dataclass(frozen=True)

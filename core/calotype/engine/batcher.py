@@ -61,8 +61,7 @@ def _answer(asked: Asked) -> Faults:
 
 def _predict(asked: Asked) -> tuple[list[torch.Tensor], float]:
     """All rows through the model, in calls padded to row counts that agree bit for bit; the seconds of these calls."""
-    model, shape = asked[0][0].denoiser.model, asked[0][0].shape
-    buckets = model.buckets(shape)
+    model, buckets = asked[0][0].denoiser.model, asked[0][0].buckets
     if buckets:
         rows = [row for _, rows in asked for row in rows]
         parts = [rows[start : start + buckets[-1]] for start in range(0, len(rows), buckets[-1])]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from calotype.engine.masks import Held
 from calotype.engine.models import LoadedModel
 from calotype.errors import ModelError
 from calotype.sampling import Estimate, Query
@@ -24,25 +25,35 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Denoiser:
-    """Model, prompt and guidance of one run. A sampler knows nothing of this."""
+    """Model, prompt, guidance and mask of one run. A sampler knows nothing of this.
+
+    ``prompt`` and ``negative`` are (T, D) conditioning of one length.
+    """
 
     model: LoadedModel
     prompt: torch.Tensor
     negative: torch.Tensor
     guidance: float
     guidance_rescale: float
+    held: Held | None = None
+    """What of the picture must not change, if part of it."""
 
     @property
     def guided(self) -> bool:
         """Whether every query takes two rows."""
         return self.guidance > 1
 
+    @property
+    def tokens(self) -> int:
+        """T, the length of its rows' conditioning."""
+        return self.prompt.shape[0]
+
     def rows(self, query: Query) -> list[Row]:
         """One row with the prompt, and one with the negative prompt where guidance or the query wants it.
 
         Variance-preserving models take x / sqrt(sigma² + 1) (Karras et al. 2022, table 1).
         """
-        x = query.x / sqrt(query.sigma**2 + 1)
+        x = self._x(query) / sqrt(query.sigma**2 + 1)
         t = self.model.levels.t(query.sigma)
         rows = [Row(x, t, self.prompt)]
         if self.guided or query.unconditional:
@@ -60,13 +71,20 @@ class Denoiser:
         unconditional = self._denoised(query, outputs[1]) if query.unconditional else None
         return Estimate(self._denoised(query, output), unconditional)
 
+    def _x(self, query: Query) -> torch.Tensor:
+        """What the model sees: the query's x, where part of the picture is held with that part put in."""
+        return query.x if self.held is None else self.held.noised(query.x, query.sigma)
+
     def _denoised(self, query: Query, output: torch.Tensor) -> torch.Tensor:
-        sigma = query.sigma
+        clean = self._clean(self._x(query), query.sigma, output)
+        return clean if self.held is None else self.held.clean(clean)
+
+    def _clean(self, x: torch.Tensor, sigma: float, output: torch.Tensor) -> torch.Tensor:
         match self.model.info.prediction:
             case "epsilon":
-                return query.x - sigma * output
+                return x - sigma * output
             case "v_prediction":  # Salimans & Ho (2022)
-                return query.x / (sigma**2 + 1) - output * (sigma / sqrt(sigma**2 + 1))
+                return x / (sigma**2 + 1) - output * (sigma / sqrt(sigma**2 + 1))
             case "sample":
                 return output
             case other:

@@ -21,6 +21,8 @@ def render(run: Run, notes: tuple[str, ...] = ()) -> Rendered:
     assert run.latents is not None
     begun = time.perf_counter()
     rgb = run.denoiser.model.decode(run.latents)
+    if run.start is not None and run.start.mask is not None:  # an autoencoder alters even what it was only to keep
+        rgb = run.start.mask.paste(rgb)
     array = (rgb * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
     image = Image.fromarray(array, "RGB")
     decoded = time.perf_counter()

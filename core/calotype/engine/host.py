@@ -120,12 +120,12 @@ class InProcessHost:
         with self._lock:
             return self._models.get(str(info.folder))
 
-    def _prepare(self, resident: Resident) -> None:
-        """Load and probe what a job needs, then let it in."""
+    def _prepare(self, resident: Resident, tokens: int | None = None) -> None:
+        """Load and probe what a job needs, then let it in. ``tokens`` is the length of its prompt where known."""
         try:
             if self._is_here(resident):
                 model = self._load(resident.assignment.model)
-                model.buckets(resident.shape(model))
+                model.buckets(resident.shape(model), tokens)
                 self._admission.submit(self._admit, resident, model)
         except Exception as error:  # noqa: BLE001 - whatever it is, this one job fails and the engine goes on
             self._fail(resident, error)
@@ -148,14 +148,16 @@ class InProcessHost:
         request = assignment.request
         try:
             model = prepared or self._warm(assignment.model)
-            if model is None or not model.knows(resident.shape(model)):
+            if model is None:
                 self._loading.submit(self._prepare, resident)
+                return
+            prompt, negative = self._encoder.pair(model, request.prompt, request.negative_prompt)
+            if not model.knows(resident.shape(model), tokens := prompt.hidden.shape[0]):
+                self._loading.submit(self._prepare, resident, tokens)
                 return
             if assignment.init_image is not None and resident.start is None:
                 self._reading.submit(self._read, resident, model)
                 return
-            prompt = self._encoder.encode(model, request.prompt)
-            negative = self._encoder.encode(model, request.negative_prompt)
             assert request.guidance is not None
             denoiser = Denoiser(
                 model, prompt.hidden, negative.hidden, request.guidance, request.guidance_rescale or 0.0

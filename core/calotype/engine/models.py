@@ -25,6 +25,9 @@ PROBE_LIMIT: Final = 2e10
 machine: batching gains nothing there, and a probe would take minutes."""
 log = logging.getLogger(__name__)
 
+Shape = tuple[int, int, int]
+"""(C, H, W) of latents."""
+
 
 @dataclass
 class LoadedModel:
@@ -41,9 +44,9 @@ class LoadedModel:
     projection: Projection
     hints: Hints | None = None
     """None if its folder does not say what it was taught."""
-    _buckets: dict[tuple[int, int, int], tuple[int, ...]] = field(default_factory=dict)
+    _buckets: dict[tuple[Shape, int], tuple[int, ...]] = field(default_factory=dict)
 
-    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+    def latent_shape(self, width: int, height: int) -> Shape:
         """(C, H, W) of the latents of a picture of ``width`` × ``height`` pixels."""
         return (self.info.latent_channels, height // self.info.vae_scale, width // self.info.vae_scale)
 
@@ -74,25 +77,27 @@ class LoadedModel:
         latents: torch.Tensor = (z[0] - shift) * self.vae.config.scaling_factor
         return latents.float().cpu()
 
-    def knows(self, shape: tuple[int, int, int]) -> bool:
+    def knows(self, shape: Shape, tokens: int) -> bool:
         """Whether :meth:`buckets` answers at once."""
-        return shape in self._buckets
+        return (shape, tokens) in self._buckets
 
-    def buckets(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
-        """Row counts of a model call that agree bit for bit for this latent shape; () if every picture needs its own.
+    def buckets(self, shape: Shape, tokens: int | None = None) -> tuple[int, ...]:
+        """Row counts of a model call that agree bit for bit for this latent shape and length of the conditioning.
 
-        Measured at the first ask.
+        () if every picture needs calls of its own. ``tokens`` is one window of the text encoder's unless said
+        otherwise. Measured at the first ask.
         """
-        if shape not in self._buckets:
+        key = shape, tokens or self.info.tokens
+        if key not in self._buckets:
             started = time.perf_counter()
-            found = self._probe(shape)
+            found = self._probe(*key)
             took = time.perf_counter() - started
-            self._buckets[shape] = found
+            self._buckets[key] = found
             told = f"row counts {found} agree" if found else "no row counts agree: pictures do not share calls"
-            log.debug("%s at latents %dx%d, %.1f s: %s", self.info.name, shape[1], shape[2], took, told)
-        return self._buckets[shape]
+            log.debug("%s, latents %s, %d tokens, %.1f s: %s", self.info.name, shape, key[1], took, told)
+        return self._buckets[key]
 
-    def _probe(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
+    def _probe(self, shape: Shape, tokens: int) -> tuple[int, ...]:
         if self.device.type != "cpu":
             return CANDIDATES  # no promise of equal bits there; a few shapes keep its caches warm
         if self.info.parameters * shape[1] * shape[2] > PROBE_LIMIT:
@@ -101,7 +106,7 @@ class LoadedModel:
         x = torch.randn((2, *shape), generator=generator)
         t = torch.rand(2, generator=generator) * self.levels.steps
         width = int(self.unet.config.cross_attention_dim)
-        conditioning = torch.randn((2, self.info.tokens, width), generator=generator)
+        conditioning = torch.randn((2, tokens, width), generator=generator)
         return probe_buckets(lambda rows: self.predict(x[rows], t[rows], conditioning[rows]))
 
 

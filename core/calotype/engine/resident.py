@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from calotype.engine.assignment import Assignment, Rendered
-from calotype.engine.models import LoadedModel
+from calotype.engine.models import LoadedModel, Shape
 from calotype.engine.run import Run
+from calotype.engine.starting import Start
 from calotype.events import Preview
 
 log = logging.getLogger(__name__)
@@ -23,8 +22,8 @@ class Resident:
     """A job that is here: its runs, and when what happened (seconds of the monotonic clock)."""
 
     assignment: Assignment
-    start: torch.Tensor | None = None
-    """Latents of the picture that it starts from, once they are encoded; None for a start from noise."""
+    start: Start | None = None
+    """The picture that it starts from, once it is encoded; None for a start from noise."""
     runs: list[Run] = field(default_factory=list)
     pictures: dict[int, Rendered] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -47,7 +46,7 @@ class Resident:
         """Steps there are over all pictures."""
         return sum(run.steps for run in self.runs)
 
-    def shape(self, model: LoadedModel) -> tuple[int, int, int]:
+    def shape(self, model: LoadedModel) -> Shape:
         """(C, H, W) of its latents."""
         request = self.assignment.request
         assert request.width and request.height
@@ -60,7 +59,7 @@ class Resident:
         return {
             "model": {"name": model.info.name, "sha256": model.sha256},
             "dtype": "float32",
-            "row_buckets": list(model.buckets(run.shape)),
+            "row_buckets": list(run.buckets),
             "timings": {
                 "admission_s": round(self.admitted - self.joined, 4),
                 "waiting_s": round(self.begun - self.admitted, 4),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,9 @@ import torch
 
 from calotype.engine.assignment import Assignment
 from calotype.engine.denoiser import Denoiser, Row
+from calotype.engine.masks import Held
+from calotype.engine.models import Shape
+from calotype.engine.starting import Start
 from calotype.errors import ModelError, SamplerMisbehaved
 from calotype.sampling import Estimate, Query, Sampling
 
@@ -34,13 +38,11 @@ class SeededNoise:
 class Run:
     """A sampler at work on one picture. Answers are given by the batcher.
 
-    With ``start``, latents (C, H, W) of a clean picture, it is image-to-image (SDEdit, Meng et al. 2022): only the last
-    steps of the schedule are done, from that picture with as much noise as their first level asks for.
+    With ``start`` it is image-to-image (SDEdit, Meng et al. 2022): only the last steps of the schedule are done, from
+    that picture with as much noise as their first level asks for; outside of its mask, if it has one, it is held.
     """
 
-    def __init__(
-        self, assignment: Assignment, index: int, denoiser: Denoiser, start: torch.Tensor | None = None
-    ) -> None:
+    def __init__(self, assignment: Assignment, index: int, denoiser: Denoiser, start: Start | None = None) -> None:
         request = assignment.request
         assert request.width and request.height
         self.assignment = assignment
@@ -50,7 +52,7 @@ class Run:
         self.shape = denoiser.model.latent_shape(request.width, request.height)
         self.steps = request.steps_done
         self.sigmas = _checked_sigmas(assignment, denoiser)[-self.steps - 1 :]
-        self._start = None if start is None else self._fits(start)
+        self.start = None if start is None else self._fits(start)
         self.latents: torch.Tensor | None = None
         """The result, once the sampler has returned."""
         self.preview: np.ndarray | None = None
@@ -66,9 +68,14 @@ class Run:
         return self.latents is not None
 
     @property
-    def batching_key(self) -> tuple[str, tuple[int, int, int]]:
-        """Runs of one key can share a model call."""
-        return (self.denoiser.model.sha256, self.shape)
+    def batching_key(self) -> tuple[str, Shape, int]:
+        """Runs of one key can share a model call: of one model, latent shape and length of the conditioning."""
+        return (self.denoiser.model.sha256, self.shape, self.denoiser.tokens)
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """Row counts of the calls that it takes part in; see :meth:`LoadedModel.buckets`."""
+        return self.denoiser.model.buckets(self.shape, self.denoiser.tokens)
 
     @property
     def step(self) -> int:
@@ -120,7 +127,8 @@ class Run:
         except StopIteration as stop:
             if estimate is None:
                 raise SamplerMisbehaved(f"sampler {name}: it ended without asking for the model") from None
-            self.latents = self._checked(stop.value, "its result")
+            held, result = self.denoiser.held, self._checked(stop.value, "its result")
+            self.latents = result if held is None else held.clean(result)
             return
         except BaseException as error:  # a stranger's code may even raise SystemExit; it must not end our thread
             raise SamplerMisbehaved(f"sampler {name}: it raised {type(error).__name__}: {error}") from error
@@ -138,12 +146,19 @@ class Run:
     def _begin(self) -> Sampling:
         noise = SeededNoise(self.seed, self.shape)
         sampler, params = self.assignment.sampler, self.assignment.sampler_params
-        x = noise() * self.sigmas[0]
-        return sampler.run(x if self._start is None else self._start + x, self.sigmas, noise, params)
+        first = noise()
+        x = first * self.sigmas[0]
+        if self.start is not None:
+            x = self.start.latents + x
+            if self.start.mask is not None:
+                held = Held(self.start.mask.latent, self.start.latents, first)
+                self.denoiser = replace(self.denoiser, held=held)
+        return sampler.run(x, self.sigmas, noise, params)
 
-    def _fits(self, start: torch.Tensor) -> torch.Tensor:
-        if tuple(start.shape) != self.shape:
-            raise ModelError(f"model: its autoencoder encodes to {tuple(start.shape)}, its U-Net takes {self.shape}")
+    def _fits(self, start: Start) -> Start:
+        shape = tuple(start.latents.shape)
+        if shape != self.shape:
+            raise ModelError(f"model: its autoencoder encodes to {shape}, its U-Net takes {self.shape}")
         return start
 
     def _checked(self, x: object, what: str) -> torch.Tensor:

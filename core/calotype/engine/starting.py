@@ -1,8 +1,9 @@
-"""The picture that a run starts from: read, cut to the request's size, encoded."""
+"""The picture that a run starts from, and the mask on it: read, cut to the request's size, encoded."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +12,22 @@ import torch
 from PIL import Image, ImageOps
 
 from calotype.engine.assignment import Assignment
+from calotype.engine.masks import Mask
 from calotype.engine.models import LoadedModel
 from calotype.errors import CalotypeError
 
 _CACHED: Final = 32
 """Latents that are remembered: of a person who varies one picture again and again."""
+_WHITE: Final = 128
+"""Grey from which on a mask counts as white."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run starts from: ``latents`` (C, H, W), float32, of a clean picture, and which part of it may change."""
+
+    latents: torch.Tensor
+    mask: Mask | None = None
 
 
 class StartEncoder:
@@ -24,31 +36,58 @@ class StartEncoder:
     def __init__(self) -> None:
         self._cache: OrderedDict[tuple[str, str, int, int], torch.Tensor] = OrderedDict()
 
-    def encode(self, model: LoadedModel, assignment: Assignment) -> torch.Tensor | None:
-        """Latents (C, H, W), float32, of the picture that the job starts from; None if it starts from noise.
+    def encode(self, model: LoadedModel, assignment: Assignment) -> Start | None:
+        """The picture that the job starts from, with its mask if it has one; None if it starts from noise.
 
-        Raises :class:`CalotypeError` if its file cannot be read.
+        Raises :class:`CalotypeError` if a file cannot be read, or if the mask leaves nothing to repaint.
         """
         request = assignment.request
         if assignment.init_image is None or request.init_image is None:
             return None
         assert request.width and request.height
-        key = (model.sha256, request.init_image, request.width, request.height)
+        width, height = request.width, request.height
+        key = (model.sha256, request.init_image, width, height)
+        rgb = None
+        if assignment.mask is not None or key not in self._cache:
+            rgb = read_rgb(assignment.init_image, width, height)
+        mask = None
+        if assignment.mask is not None:
+            assert rgb is not None
+            mask = Mask.of(read_mask(assignment.mask, width, height), rgb, model.info.vae_scale)
         if key not in self._cache:
-            self._cache[key] = model.encode(read_rgb(assignment.init_image, request.width, request.height))
+            assert rgb is not None
+            self._cache[key] = model.encode(rgb)
             if len(self._cache) > _CACHED:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(key)
-        return self._cache[key]
+        return Start(self._cache[key], mask)
 
 
 def read_rgb(file: Path, width: int, height: int) -> torch.Tensor:
     """(3, height, width) RGB in 0 … 1, float32: scaled by Lanczos until it covers that size, the middle of it."""
-    try:
-        with Image.open(file, formats=("PNG",)) as image:
-            fitted = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
-    except OSError as error:
-        reason = error.strerror or "it is damaged"
-        raise CalotypeError(f"init_image: the picture it starts from cannot be read ({reason})") from error
+    fitted = _read(file, "init_image: the picture it starts from", "RGB", (width, height), Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(fitted, dtype=np.float32))
     return (pixels / 255).permute(2, 0, 1).contiguous()
+
+
+def read_mask(file: Path, width: int, height: int) -> torch.Tensor:
+    """(1, height, width), bool, True where it is white: the same cut as :func:`read_rgb` makes, by areas.
+
+    Raises :class:`CalotypeError` if it cannot be read, or if there is nothing white in it.
+    """
+    fitted = _read(file, "mask: it", "L", (width, height), Image.Resampling.BOX)
+    white = torch.from_numpy(np.array(fitted) >= _WHITE).unsqueeze(0)
+    if not white.any():
+        raise CalotypeError(
+            "mask: nothing in it is white, so nothing would change; paint white what is to be repainted"
+        )
+    return white
+
+
+def _read(file: Path, what: str, mode: str, size: tuple[int, int], how: Image.Resampling) -> Image.Image:
+    try:
+        with Image.open(file, formats=("PNG",)) as image:
+            return ImageOps.fit(image.convert(mode), size, how)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow says SyntaxError of a broken chunk
+        reason = getattr(error, "strerror", None) or "it is damaged"
+        raise CalotypeError(f"{what} cannot be read ({reason})") from error

@@ -10,10 +10,12 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from calotype.errors import BadRequest
 from calotype.postprocess import PIXEL_LIMIT
+from calotype.request import SIDE_LIMIT
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,6 +24,8 @@ UPLOAD_LIMIT: Final = 20 * 2**20
 """Bytes of a picture file."""
 UPLOAD_AGE: Final = timedelta(days=1)
 """How long a picture that was taken in is kept without a job that starts from it."""
+SCAN_LIMIT: Final = 100
+"""Scans of a JPEG file. A progressive one has about ten; one of 33 bytes is drawn over the whole picture too."""
 _ORIENTATION: Final = 0x0112
 """EXIF's tag. Its values 2 … 8 say how the camera was held."""
 
@@ -29,6 +33,7 @@ _ORIENTATION: Final = 0x0112
 def read_picture(data: bytes, field: str = "picture") -> Image:
     """The picture in a PNG, JPEG or WebP file, upright, RGB, transparency over white; the first frame of several.
 
+    The shorter side has at most 2048 pixels then: no request asks for more, and the disk is everybody's.
     Raises :class:`BadRequest` that names ``field`` for anything else, and for what is too large.
     """
     if len(data) > UPLOAD_LIMIT:
@@ -39,10 +44,12 @@ def read_picture(data: bytes, field: str = "picture") -> Image:
     try:
         if kind == "webp":
             _check_size(field, *_webp_size(data))  # before its decoder, which takes its memory as soon as it is made
+        if kind == "jpeg" and (scans := data.count(b"\xff\xda")) > SCAN_LIMIT:
+            raise BadRequest.of(field, f"has {scans} scans; at most {SCAN_LIMIT}, save it as a plain JPEG")
         image = _open(kind, data)
         _check_size(field, *image.size)
         image.load()
-        return _flat(_upright(image))
+        return _flat(_shrunk(_upright(image)))
     except BadRequest:
         raise
     except Exception as error:  # noqa: BLE001 - decoders raise anything at all for a broken file
@@ -55,6 +62,23 @@ def encode(image: Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
+
+
+def check_proportions(picture: Path, mask: Path) -> None:
+    """Raises :class:`BadRequest` unless a mask, cut as its picture is, lies where it was painted (to a pixel).
+
+    Both are PNG files of the image store; no more than their headers is read. One that is damaged is not told here.
+    """
+    from PIL.PngImagePlugin import PngImageFile
+
+    try:
+        with PngImageFile(picture) as image, PngImageFile(mask) as painted:
+            (width, height), (wide, high) = image.size, painted.size
+    except (OSError, SyntaxError):
+        return
+    if abs(wide * height - high * width) > max(width, height):
+        message = f"is {wide}x{high}, its picture {width}x{height}; give it the picture's size or proportions"
+        raise BadRequest.of("mask", message)
 
 
 def _kind(data: bytes) -> str | None:
@@ -114,6 +138,18 @@ def _upright(image: Image) -> Image:
         8: Transpose.ROTATE_90,
     }
     return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+def _shrunk(image: Image) -> Image:
+    """So that its shorter side has at most :data:`SIDE_LIMIT` pixels."""
+    from PIL.Image import Resampling
+
+    scale = SIDE_LIMIT / min(image.size)
+    if scale >= 1:
+        return image
+    plain = image.convert("RGBA" if image.has_transparency_data else "RGB") if image.mode == "P" else image
+    width, height = (round(side * scale) for side in image.size)
+    return plain.resize((width, height), Resampling.BOX if plain.mode.startswith("I") else Resampling.LANCZOS)
 
 
 def _flat(image: Image) -> Image:

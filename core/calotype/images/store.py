@@ -31,6 +31,11 @@ class Stored(NamedTuple):
     modified: datetime
 
 
+def name_of(data: bytes) -> str:
+    """The name of a file in the store: the SHA-256 of its bytes in lower-case hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
 class ImageStore:
     """A folder of pictures. Safe from several threads of the one process that owns it."""
 
@@ -47,7 +52,7 @@ class ImageStore:
 
         Raises :class:`SetupError` if the disk is full or read-only; then nothing was stored.
         """
-        sha256 = hashlib.sha256(data).hexdigest()
+        sha256 = name_of(data)
         target = self._file(sha256)
         with self._explained():
             if not self._renewed(target, len(data)):

@@ -146,6 +146,14 @@ class Ledger:
         """Whether the person may start from this picture."""
         return self._database.read(starts.may_use, person, sha256)
 
+    def knows(self, person_key: str, key: str) -> bool:
+        """Whether the person submitted a job with this ``key`` before."""
+        return self._database.read(queue.known, person_key, key)
+
+    def drawn(self, sha256: str) -> bool:
+        """Whether the picture is the result of a job."""
+        return self._database.read(starts.drawn, sha256)
+
     def uploads(self, person_key: str) -> int:
         """How many pictures are kept because this person uploaded them."""
         return self._database.read(starts.taken, person_key)

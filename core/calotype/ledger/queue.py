@@ -41,11 +41,9 @@ def submit(
         if known is not None:
             return to_jobs(connection, [known])[0]
     job = Job(new_job_id(), person.key, request, JobStatus.QUEUED, now(), cost=cost, reply_to=reply_to)
-    if request.init_image is not None:  # in this transaction, so that nobody lets go of the picture in between
-        starts.check(connection, person, request.init_image)
+    starts.check(connection, person, request)  # in this transaction, so that nobody lets go of a picture in between
     fair.enters(connection, person.key, _insert(connection, job, key))
-    if request.init_image is not None:
-        starts.begins(connection, job.id, request.init_image)
+    starts.begins(connection, job.id, request)
     return job
 
 
@@ -60,6 +58,12 @@ def _insert(connection: Connection, job: Job, key: str | None) -> int:
     }
     seq: int = connection.scalars(insert(jobs).values(values).returning(jobs.c.seq)).one()
     return seq
+
+
+def known(connection: Connection, person_key: str, key: str) -> bool:
+    """Whether the person submitted a job with this ``key``."""
+    mine = (jobs.c.person == person_key) & (jobs.c.key == key)
+    return connection.scalar(select(jobs.c.id).where(mine)) is not None
 
 
 def claim(connection: Connection, limit: int, at_most_per_person: int | None) -> list[Job]:

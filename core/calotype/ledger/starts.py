@@ -1,4 +1,4 @@
-"""Pictures that jobs start from, and pictures that were taken in to start from.
+"""Pictures that jobs start from, their masks, and pictures that were taken in to be one of these.
 
 A file of the image store is kept for as long as anything here or in ``pictures`` names it: the rows are its count of
 references, and a job's go with the job.
@@ -11,22 +11,26 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, true, update
 
-from calotype.errors import BadRequest
+from calotype.errors import BadRequest, Problem
 from calotype.ledger.rows import now
-from calotype.ledger.tables import init_images, jobs, pictures, uploads
+from calotype.ledger.tables import init_images, jobs, masks, pictures, uploads
 from calotype.person import Person
+from calotype.request import Request
 
 
-def check(connection: Connection, person: Person, sha256: str) -> None:
-    """Raises :class:`BadRequest` unless the person may start from the picture. Whose else it may be is not told."""
-    if not may_use(connection, person, sha256):
-        raise BadRequest.of(
-            "init_image", f"{sha256[:12]}… is not one of your pictures; take one of your jobs' or upload it"
-        )
+def check(connection: Connection, person: Person, request: Request) -> None:
+    """Raises :class:`BadRequest` unless picture and mask are the person's. Whose else they may be is not told."""
+    problems = [
+        Problem(field, f"{sha256[:12]}… is not one of your pictures; take one of your jobs' or upload it")
+        for field, sha256 in (("init_image", request.init_image), ("mask", request.mask))
+        if sha256 is not None and not may_use(connection, person, sha256)
+    ]
+    if problems:
+        raise BadRequest(*problems)
 
 
 def may_use(connection: Connection, person: Person, sha256: str) -> bool:
-    """Whether the picture is one of the person's: drawn for them, started from before, or taken in from them.
+    """Whether the picture is one of the person's: drawn for them, used before, or taken in from them.
 
     An operator may use every picture that is known.
     """
@@ -34,19 +38,28 @@ def may_use(connection: Connection, person: Person, sha256: str) -> bool:
     def owned(column: ColumnElement[str]) -> ColumnElement[bool]:
         return true() if person.operator else column == person.key
 
-    drawn = select(pictures.c.sha256).join(jobs, jobs.c.id == pictures.c.job_id)
-    started = select(init_images.c.sha256).join(jobs, jobs.c.id == init_images.c.job_id)
     roads = [
-        drawn.where(pictures.c.sha256 == sha256, owned(jobs.c.person)),
-        started.where(init_images.c.sha256 == sha256, owned(jobs.c.person)),
+        *(
+            select(table.c.sha256)
+            .join(jobs, jobs.c.id == table.c.job_id)
+            .where(table.c.sha256 == sha256, owned(jobs.c.person))
+            for table in (pictures, init_images, masks)
+        ),
         select(uploads.c.sha256).where(uploads.c.sha256 == sha256, owned(uploads.c.person)),
     ]
     return any(connection.scalar(road.limit(1)) is not None for road in roads)
 
 
-def begins(connection: Connection, job_id: str, sha256: str) -> None:
-    """The job starts from the picture, and keeps it."""
-    connection.execute(insert(init_images).values(job_id=job_id, sha256=sha256))
+def drawn(connection: Connection, sha256: str) -> bool:
+    """Whether any job made the picture."""
+    return connection.scalar(select(pictures.c.sha256).where(pictures.c.sha256 == sha256).limit(1)) is not None
+
+
+def begins(connection: Connection, job_id: str, request: Request) -> None:
+    """The job starts from its picture if it has one, with its mask, and keeps both."""
+    for table, sha256 in ((init_images, request.init_image), (masks, request.mask)):
+        if sha256 is not None:
+            connection.execute(insert(table).values(job_id=job_id, sha256=sha256))
 
 
 def taken(connection: Connection, person_key: str) -> int:
@@ -69,6 +82,6 @@ def forget(connection: Connection, taken_before: datetime) -> int:
 def named(connection: Connection, sha256s: Collection[str]) -> set[str]:
     """Which of these (few) anything refers to."""
     found: set[str] = set()
-    for table in (pictures, init_images, uploads):
+    for table in (pictures, init_images, masks, uploads):
         found.update(connection.scalars(select(table.c.sha256).where(table.c.sha256.in_(sha256s))))
     return found

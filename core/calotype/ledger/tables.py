@@ -2,7 +2,7 @@
 
 One schema for SQLite and PostgreSQL. Changed only together with a migration (``alembic check`` is a test).
 Read by :mod:`~calotype.ledger.fair` (persons, clock), :mod:`~calotype.ledger.queue` and
-:mod:`~calotype.ledger.ending` (jobs), :mod:`~calotype.ledger.starts` (init_images, uploads),
+:mod:`~calotype.ledger.ending` (jobs), :mod:`~calotype.ledger.starts` (init_images, masks, uploads),
 :mod:`~calotype.ledger.history` and :mod:`~calotype.ledger.outbox`.
 """
 
@@ -161,6 +161,14 @@ pictures = Table(
 # The picture that a job starts from, where it does. The row keeps the picture's file, as those of `pictures` do.
 init_images = Table(
     "init_images",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", Text, nullable=False, index=True),
+)
+
+# Which part of that picture the job repaints, where it does not take all of it. Kept in the same way.
+masks = Table(
+    "masks",
     metadata,
     Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("sha256", Text, nullable=False, index=True),

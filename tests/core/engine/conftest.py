@@ -17,6 +17,7 @@ from calotype.checkpoint import EMBEDDED, inspect
 from calotype.dispatch.dispatcher import assign
 from calotype.engine.assignment import Assignment, Rendered
 from calotype.engine.host import InProcessHost
+from calotype.engine.models import LoadedModel
 from calotype.events import Preview
 from calotype.images.store import ImageStore
 from calotype.job import Job, JobStatus, new_job_id
@@ -66,6 +67,10 @@ class Bench:
 
     def alone(self, **fields: Any) -> list[bytes]:
         return self.pngs(self.join(**fields))
+
+    def model(self, name: str = "calotype-emoji") -> LoadedModel:
+        self.alone(steps=1, model=name)
+        return next(model for model in self.host._models.values() if model.info.name == name)
 
     # HostListener
 

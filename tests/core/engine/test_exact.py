@@ -66,9 +66,12 @@ def test_bucket_for(rows: int, bucket: int) -> None:
 def test_the_embedded_model_has_room_to_batch(bench: object) -> None:
     bench.alone(steps=1)  # type: ignore[attr-defined]
     model = next(m for m in bench.host._models.values() if m.info.name == "calotype-emoji")  # type: ignore[attr-defined]
-    buckets = model.buckets((12, 16, 16))
-    assert set(buckets) <= set(CANDIDATES)
-    assert len(buckets) >= 2
+    for tokens in (24, 48):  # of a prompt within the text encoder's window, and of one of two windows
+        buckets = model.buckets((12, 16, 16), tokens)
+        assert set(buckets) <= set(CANDIDATES)
+        assert len(buckets) >= 2
+        assert model.knows((12, 16, 16), tokens)
+    assert model.buckets((12, 16, 16)) == model.buckets((12, 16, 16), 24)
 
 
 MANY_THREADS = """
@@ -82,6 +85,7 @@ bench = c.Bench(Catalog(Registry.discover(), [inspect(EMBEDDED)]), slots=4, thre
 picture = bench.store.put(bench.alone(seed=9, steps=3)[0])
 jobs = [dict(seed=seed, steps=6, guidance=1.0 if seed == 2 else 4.0) for seed in range(5)]
 jobs[1:1] = [dict(seed=seed, steps=9, init_image=picture, strength=0.7) for seed in range(2)]
+jobs[3:3] = [dict(seed=seed, steps=4, prompt="(blue:1.3) cat, " * 10) for seed in range(2)]
 ids = [bench.join(f"person {n}", **job) for n, job in enumerate(jobs)]
 together = [bench.pngs(job) for job in ids]
 assert [bench.alone(**job) for job in jobs] == together

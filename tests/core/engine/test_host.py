@@ -116,9 +116,10 @@ def test_previews_grow_into_the_picture(bench: Any) -> None:
 
 
 def test_a_prompt_that_does_not_fit_says_so(bench: Any) -> None:
-    job = bench.join(prompt="cat " * 60, steps=1)
+    job = bench.join(prompt="cat " * 200, steps=1)
     bench.pngs(job)
-    assert "did not fit" in bench.rendered_by[job][0].notes[0]
+    lost = 200 - 8 * 22
+    assert bench.rendered_by[job][0].notes[0] == f"the last {lost} tokens of the prompt did not fit and were not read"
 
 
 def test_a_word_that_was_not_taught_is_told_at_the_start_and_with_every_picture(bench: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from PIL import Image
 
 from calotype.checkpoint import EMBEDDED
-from calotype.engine.starting import read_rgb
+from calotype.engine.starting import Start, read_rgb
+from calotype.errors import CalotypeError
 
 TINY = "tiny-sd1"
 
@@ -69,7 +71,7 @@ def test_it_starts_where_its_steps_begin_in_the_schedule(bench: Any) -> None:
     levels = bench.catalog.registry.schedules["normal"].sigmas(10, model.levels, None)
     start = torch.full((12, 16, 16), 0.25)
     nothing = torch.zeros(1, 1)
-    run = Run(assignment, 0, Denoiser(model, nothing, nothing, 4.0, 0.5), start)
+    run = Run(assignment, 0, Denoiser(model, nothing, nothing, 4.0, 0.5), Start(start))
     assert (run.steps, run.sigmas) == (4, list(levels)[6:])
     run.rows()
     assert run._query is not None
@@ -142,6 +144,16 @@ def test_a_picture_is_encoded_once_for_its_size(bench: Any, monkeypatch: pytest.
     for job in jobs:
         bench.pngs(job)
     assert encoded == [(3, 64, 64)]
+
+
+@pytest.mark.parametrize("place", range(8, 60))
+def test_a_file_with_a_broken_byte_is_a_picture_or_said_to_be_damaged(tmp_path: Path, place: int) -> None:
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "x.png")
+    data = bytearray((tmp_path / "x.png").read_bytes())
+    data[place] ^= 0xFF
+    (tmp_path / "x.png").write_bytes(data)
+    with suppress(CalotypeError):  # anything else that a decoder raises is not suppressed
+        assert read_rgb(tmp_path / "x.png", 8, 8).shape == (3, 8, 8)
 
 
 def test_a_file_that_is_gone_or_damaged_fails_its_job_alone(bench: Any) -> None:

@@ -6,6 +6,7 @@ import io
 import struct
 import tracemalloc
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from calotype.errors import BadRequest
-from calotype.images.intake import UPLOAD_LIMIT, encode, read_picture
+from calotype.images.intake import SCAN_LIMIT, UPLOAD_LIMIT, check_proportions, encode, read_picture
+from calotype.request import SIDE_LIMIT
 
 
 def file(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -181,8 +183,27 @@ def test_a_webp_bomb_does_not_reach_its_decoder(monkeypatch: pytest.MonkeyPatch)
     assert "boom" in refusal(webp_header(64, 64))
 
 
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = file(scene().resize((64, 64)), "JPEG", progressive=True)
+    assert 1 < data.count(b"\xff\xda") < SCAN_LIMIT
+    assert read_picture(data).size == (64, 64)
+    last = data.rindex(b"\xff\xda")
+    many = data[:-2] + data[last:-2] * SCAN_LIMIT + data[-2:]
+    monkeypatch.setattr("PIL.JpegImagePlugin.JpegImageFile.load", lambda _: pytest.fail("it was drawn"))
+    assert refusal(many) == f"has {many.count(bytes((255, 218)))} scans; at most {SCAN_LIMIT}, save it as a plain JPEG"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "I;16", "CMYK"])
+def test_a_large_picture_is_made_smaller(mode: str) -> None:
+    large = Image.new("RGB", (SIDE_LIMIT + 512, SIDE_LIMIT + 1024), (200, 30, 30))
+    picture = large.convert("I").convert("I;16") if mode == "I;16" else large.convert(mode)
+    found = read_picture(file(picture, "JPEG" if mode == "CMYK" else "PNG"))
+    assert found.mode == "RGB"
+    assert found.size == (SIDE_LIMIT, round((SIDE_LIMIT + 1024) * SIDE_LIMIT / (SIDE_LIMIT + 512)))
+
+
 def test_exactly_16_megapixels_are_taken() -> None:
-    assert read_picture(file(Image.new("1", (4096, 4096)))).size == (4096, 4096)
+    assert read_picture(file(Image.new("1", (4096, 4096)))).size == (SIDE_LIMIT, SIDE_LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -221,3 +242,39 @@ def test_a_broken_file_is_a_picture_or_a_bad_request(kind: str, data: st.DataObj
         return
     assert taken.mode == "RGB"
     assert encode(taken).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("picture", "mask", "fit"),
+    [
+        ((64, 64), (64, 64), True), ((256, 256), (64, 64), True), ((64, 64), (1000, 1000), True),
+        ((1000, 667), (500, 333), True), ((1000, 667), (64, 43), True), ((300, 200), (90, 60), True),
+        ((64, 64), (128, 64), False), ((1000, 667), (667, 1000), False), ((300, 200), (256, 256), False),
+    ],
+)  # fmt: skip
+def test_a_mask_has_its_pictures_proportions(
+    tmp_path: Path, picture: tuple[int, int], mask: tuple[int, int], fit: bool
+) -> None:
+    files = tmp_path / "picture.png", tmp_path / "mask.png"
+    for path, size in zip(files, (picture, mask), strict=True):
+        Image.new("RGB", size).save(path)
+    if fit:
+        check_proportions(*files)
+        return
+    with pytest.raises(BadRequest) as caught:
+        check_proportions(*files)
+    sizes = "is {}x{}, its picture {}x{}".format(*mask, *picture)
+    assert str(caught.value) == f"mask: {sizes}; give it the picture's size or proportions"
+
+
+def test_the_proportions_of_a_damaged_file_are_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(b"gone")
+    check_proportions(tmp_path / "x.png", tmp_path / "x.png")
+    check_proportions(tmp_path / "none.png", tmp_path / "x.png")
+
+
+def test_a_hole_in_a_picture_is_white_in_a_mask() -> None:
+    """What other programs call a mask: opaque where the picture is kept, transparent where it is repainted."""
+    image = Image.new("RGBA", (4, 2), (0, 0, 0, 255))
+    image.putpixel((1, 1), (0, 0, 0, 0))
+    assert read_picture(file(image)).convert("L").tobytes() == b"\x00" * 5 + b"\xff" + b"\x00" * 2

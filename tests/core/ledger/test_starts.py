@@ -24,8 +24,8 @@ def drawn(ledger: Ledger, person: Person, sha256: str) -> Job:
     return job
 
 
-def start(ledger: Ledger, person: Person, sha256: str, key: str | None = None) -> Job:
-    request = Request(prompt="tiger", seed=7, init_image=sha256, strength=0.5)
+def start(ledger: Ledger, person: Person, sha256: str, key: str | None = None, mask: str | None = None) -> Job:
+    request = Request(prompt="tiger", seed=7, init_image=sha256, strength=0.5, mask=mask)
     return ledger.submit(person, request, cost=1.0, key=key)
 
 
@@ -106,3 +106,26 @@ def test_the_same_key_is_the_same_job_also_when_the_picture_is_let_go(ledger: Le
     job = start(ledger, ANN, BROUGHT, key="k")
     ledger.forget_uploads(datetime.now(UTC) + LATER)
     assert start(ledger, ANN, BROUGHT, key="k").id == job.id
+
+
+def test_a_mask_is_ones_own_and_kept_as_the_picture_is(ledger: Ledger) -> None:
+    ledger.take_in(ANN.key, BROUGHT)
+    ledger.take_in(BEN.key, DRAWN)
+    for person, sha256, mask, fields in (
+        (ANN, BROUGHT, DRAWN, ["mask"]),
+        (BEN, BROUGHT, DRAWN, ["init_image"]),
+        (BEN, UNKNOWN, BROUGHT, ["init_image", "mask"]),
+    ):
+        with pytest.raises(BadRequest) as caught:
+            start(ledger, person, sha256, mask=mask)
+        assert [problem.field for problem in caught.value.problems] == fields
+    assert ledger.history(None) == []
+    ledger.take_in(ANN.key, DRAWN)
+    job = start(ledger, ANN, BROUGHT, mask=DRAWN)
+    ledger.forget_uploads(datetime.now(UTC) + LATER)
+    assert ledger.unreferenced([DRAWN, BROUGHT]) == set()
+    assert ledger.may_use(ANN, DRAWN)
+    assert not ledger.may_use(BEN, DRAWN)
+    ledger.cancel(job.id)
+    assert ledger.erase(job.id)
+    assert ledger.unreferenced([DRAWN, BROUGHT]) == {DRAWN, BROUGHT}
