@@ -27,7 +27,10 @@ _FILLERS: Final = frozenset(
     """a an the this that these those some any another my your his her its our their it he she they them i me you we us
     and or but as than so of in on at by to for from with without into onto over under near is are was be been being
     am has have had having do does there here very really just please can could would will like who which what where
-    while picture image show draw drawing paint painting make want need looks wearing one""".split()  # noqa: SIM905
+    while picture image show draw drawing paint painting make want need looks wearing one let
+    no not nor never none cannot i'm you're we're they're i've you've we've they've i'd you'd he'd she'd we'd they'd
+    i'll you'll he'll she'll it'll we'll they'll isn't aren't wasn't weren't don't doesn't didn't can't couldn't won't
+    wouldn't shouldn't hasn't haven't hadn't ain't im dont doesnt isnt cant wont""".split()  # noqa: SIM905
 )
 _IRREGULAR: Final = {
     "mice": "mouse", "geese": "goose", "feet": "foot", "teeth": "tooth", "men": "man", "women": "woman",
@@ -103,13 +106,18 @@ class Vocabulary:
         return cls(tuple(concepts), tuple(file.words))
 
     def read(self, prompt: str) -> Reading:
-        """What of a prompt is not known as it stands. Case and possessive do not matter; the longest phrase counts."""
+        """What of a prompt is not known as it stands. Case and possessive do not matter.
+
+        Of several readings the one with the fewest unknown words counts, and of these the one with the longest phrases
+        first.
+        """
         words = list(split(prompt))
+        parts = self._parted(words)
         runs: list[Run] = []
         concepts: set[str] = set()
         place, begin = 0, None
         while place < len(words):
-            taken, concept = self._match(words, place)
+            taken, concept = parts[place]
             if begin is not None and (taken or not words[place].joined):
                 runs.append(Run(tuple(words[begin:place]), describes=bool(concept) and words[place].joined))
                 begin = None
@@ -125,17 +133,42 @@ class Vocabulary:
             runs.append(Run(tuple(words[begin:])))
         return Reading(tuple(runs), frozenset(concepts))
 
-    def _match(self, words: list[Word], place: int) -> tuple[int, str]:
-        """How many words from ``place`` on are a known phrase, or the plural of one, and whose: "" if no concept's."""
+    def _parted(self, words: list[Word]) -> list[tuple[int, str]]:
+        """For each place what the best reading of the rest begins with: words of a known phrase, and its concept.
+
+        0 words where it begins with one that is unknown.
+        """
+        unknown = [0] * (len(words) + 1)
+        parts = [(0, "")] * len(words)
+        for place in range(len(words) - 1, -1, -1):
+            unknown[place] = unknown[place + 1] + 1
+            for taken, concept in reversed(self._matches(words, place)):  # on a tie the longest one stays
+                if unknown[place + taken] <= unknown[place]:
+                    unknown[place], parts[place] = unknown[place + taken], (taken, concept)
+        return parts
+
+    def _matches(self, words: list[Word], place: int) -> list[tuple[int, str]]:
+        """How many words from ``place`` on are a known phrase, or the plural of one, and whose: "" if no concept's.
+
+        Every possibility, the longest first.
+        """
         longest = 1
         while longest < self._longest and place + longest < len(words) and words[place + longest].joined:
             longest += 1
         keys = tuple(word.key for word in words[place : place + longest])
-        for count in range(longest, 0, -1):
-            for form in forms(keys[:count]):
-                if form in self._known:
-                    return count, self._known[form]
-        return int(keys[0] in _FILLERS), ""
+        found = [(count, self._concept(keys[:count])) for count in range(longest, 0, -1)]
+        matches = [(count, concept) for count, concept in found if concept is not None]
+        if keys[0] in _FILLERS and (not matches or matches[-1][0] > 1):
+            matches.append((1, ""))
+        return matches
+
+    def _concept(self, phrase: tuple[str, ...]) -> str | None:
+        """Whose name, synonym or plural of it a phrase is: "" if it is known and no concept's, None if it is not."""
+        for form in forms(phrase):
+            if form in self._known:
+                return self._known[form]
+        last = phrase[-1]  # "taxis", "emus": most words that end so are singulars, so the rest must be in the file
+        return self._exact.get((*phrase[:-1], last[:-1])) if last.endswith(("is", "us")) else None
 
     @cached_property
     def _exact(self) -> dict[tuple[str, ...], str]:
@@ -177,7 +210,7 @@ def split(text: str) -> Iterator[Word]:
 
 
 def _key(word: str) -> str:
-    word = word.casefold().replace("’", "'")
+    word = word.casefold().replace("’", "'").replace("ʼ", "'")
     return word.removesuffix("'s") or word
 
 

@@ -15,6 +15,7 @@ from calotype.checkpoint import inspect
 from calotype.cli_bench import Measured, Plan, Trial, _requests, _understood, measure, planned, recommended, show
 from calotype.engine.models import LoadedModel
 from calotype.errors import CalotypeError, ModelError, SetupError
+from calotype.measuring import Burst, Stand
 from calotype.plugins.registry import Registry
 from checkpoints import edit_json
 from serving import calotype
@@ -64,25 +65,24 @@ def test_post_processors_are_off(catalog: Catalog) -> None:
 
 
 def test_a_rate_is_that_of_the_denoising(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode = LoadedModel.decode
+    decode, burst = LoadedModel.decode, Stand.burst
+    bursts: list[Burst] = []
 
     def slow(*args: object) -> object:
-        time.sleep(2)
+        time.sleep(1)
         return decode(*args)  # type: ignore[arg-type]
 
-    def fixed(*args: object) -> object:
-        begun = time.perf_counter()
-        answer = predict(*args)  # type: ignore[arg-type]
-        time.sleep(max(0.0, 0.4 - (time.perf_counter() - begun)))
-        return answer
+    def heard(*args: object) -> Burst:
+        bursts.append(burst(*args))  # type: ignore[arg-type]
+        return bursts[-1]
 
-    predict = LoadedModel.predict
-    monkeypatch.setattr("calotype.engine.models.CANDIDATES", (2, 4))
     monkeypatch.setattr(LoadedModel, "decode", slow)
-    monkeypatch.setattr(LoadedModel, "predict", fixed)
-    (row,) = measure(catalog, "cpu", 1, 2, slots=(1,), budget=10)
-    assert row.wait_s == pytest.approx(0.4, abs=0.15)
-    assert row.rate == pytest.approx(1 / 0.4, rel=0.35)  # with decoding it would be 0.7
+    monkeypatch.setattr(Stand, "burst", heard)
+    (row,) = measure(catalog, "cpu", 1, 1, slots=(1,), budget=0)
+    _trial, measured = bursts
+    assert measured.wall - measured.denoising > 1
+    assert row.rate == pytest.approx(1 / measured.denoising, rel=0.01)
+    assert 0 < row.wait_s <= measured.denoising
 
 
 def test_a_model_whose_pictures_share_no_calls_is_measured_at_one_slot(

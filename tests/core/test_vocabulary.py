@@ -68,6 +68,50 @@ def test_a_plural_is_told_apart(prompt: str, name: str) -> None:
     assert [run.plural_of for run in reading.runs] == [name]
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "I'm a cat", "it's a dog", "don't draw a dog, it isn't a cat", "They’re red", "not a cat", "no dog",
+        "let's draw a cat", "a cat without a dog", "I donʼt want a cat", "we'll never",
+    ],
+)  # fmt: skip
+def test_contractions_and_negations_name_nothing(prompt: str) -> None:
+    assert KNOWN.read(prompt).runs == ()
+
+
+FOREIGN = Vocabulary.parse({"concepts": {"taxi": [], "sushi": [], "martini": [], "emu": [], "cactus": [], "iris": []}})
+
+
+@pytest.mark.parametrize(("prompt", "name"), [(f"{name}s", name) for name in ("taxi", "sushi", "martini", "emu")])
+def test_a_plural_may_end_as_singulars_do(prompt: str, name: str) -> None:
+    reading = FOREIGN.read(prompt)
+    assert [run.plural_of for run in reading.runs] == [name]
+    assert FOREIGN.read("cactus, iris").runs == ()
+    assert len(FOREIGN.read("cactu, iri, emis, taxus, tennis").runs) == 5
+
+
+TEA = Vocabulary.parse(
+    {"concepts": {"green tea": [], "tea pot": [], "hot dog": [], "dog house": []}, "words": ["green"]}
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "unknown", "concepts"),
+    [
+        ("green tea pot", [], {"tea pot"}),
+        ("green tea", [], {"green tea"}),
+        ("a green tea, pot", ["pot"], {"green tea"}),
+        ("hot dog house", ["house"], {"hot dog"}),  # one is unknown either way: then the longest phrase first
+        ("green tea pots", ["tea pots"], {"tea pot"}),
+        ("green hot green tea pot", ["hot"], {"tea pot"}),
+    ],
+)
+def test_the_reading_with_the_fewest_unknown_words_counts(prompt: str, unknown: list[str], concepts: set[str]) -> None:
+    reading = TEA.read(prompt)
+    assert [" ".join(word.shown for word in run.words) for run in reading.runs] == unknown
+    assert reading.concepts == concepts
+
+
 def test_a_word_right_before_a_concept_describes_it() -> None:
     assert [run.describes for run in KNOWN.read("polar cat, polar, cat, polar red cat, polar dogs").runs] == [
         True, False, False, True, False,
