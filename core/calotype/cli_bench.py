@@ -20,6 +20,7 @@ from calotype.bootstrap import catalog_for
 from calotype.catalog import Catalog
 from calotype.config import Settings
 from calotype.errors import YOURS, CalotypeError, SetupError
+from calotype.home import cores
 from calotype.request import Request
 
 if TYPE_CHECKING:
@@ -115,8 +116,7 @@ def bench(
 
 
 def _thread_counts(device: str) -> list[int]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return sorted({1, min(2, cores), cores}) if device in ("auto", "cpu") else [1]
+    return sorted({1, min(2, cores()), cores()}) if device in ("auto", "cpu") else [1]
 
 
 def _understood(said: str, threads: int) -> list[Measured]:

@@ -117,14 +117,15 @@ class Home:
         try:
             return int(json.loads(path.read_text("utf-8"))["threads"])
         except FileNotFoundError:
-            chosen = min(2, max(1, _cores() - 1))
+            chosen = min(2, max(1, cores() - 1))
             path.write_text(json.dumps({"threads": chosen}) + "\n", "utf-8")
             return chosen
         except (OSError, ValueError, KeyError, TypeError):
             raise SetupError(f'{path}: is not readable; write {{"threads": 1}} into it or remove it') from None
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

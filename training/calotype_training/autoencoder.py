@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from calotype_training.checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
 from calotype_training.dataset import Dataset
 from calotype_training.errors import TrainingError
 from calotype_training.latents import CHANNELS, as_tensor, latent_map
+from calotype_training.learning import learn
 from calotype_training.pictures import Composer
 from calotype_training.progress import Progress
 
@@ -50,8 +50,6 @@ def train_autoencoder(dataset: Dataset, home: Path, steps: int) -> Path:
     composer = Composer(dataset, random.Random(31 + begin))
     progress, saved, mean = Progress("autoencoder", steps, begin), time.monotonic(), 0.0
     for step in range(begin, steps):
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1, (step + 1) / 50, 2 * (steps - step) / steps)
         pictures = as_tensor([composer.sample()[0] for _ in range(_BATCH)])
         wanted = latents.encode(pictures) / SCALING
         noisy = wanted + torch.randn_like(wanted) * torch.rand(_BATCH, 1, 1, 1) * (0.15 / SCALING)
@@ -59,12 +57,7 @@ def train_autoencoder(dataset: Dataset, home: Path, steps: int) -> Path:
             found, seen = model.encoder(pictures), model.decoder(noisy)
         difference = seen.float() - pictures
         loss = difference.abs().mean() + difference.pow(2).mean() + 4 * functional.l1_loss(found.float(), wanted)
-        if not torch.isfinite(loss):
-            raise TrainingError(f"autoencoder: the loss is {loss} at step {step}; the last checkpoint is intact")
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        learn("autoencoder", loss, model, optimizer, step, _RATE * min(1, (step + 1) / 50, 2 * (steps - step) / steps))
         error = float(difference.detach().pow(2).mean())
         mean = 0.98 * mean + 0.02 * error if mean else error
         progress.show(step + 1, f"PSNR {_psnr(mean):.1f} dB")

@@ -12,10 +12,15 @@ from calotype_training.errors import TrainingError, first_line
 from calotype_training.home import write_whole
 
 
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Write what :func:`read_checkpoint` reads. Raises :class:`TrainingError`; the one before is intact then."""
+    write_whole(path, lambda part: torch.save(state, part))
+
+
 def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, **more: Any) -> None:
     """Write model, optimizer and step. Raises :class:`TrainingError`; the one before is intact then."""
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, **more}
-    write_whole(path, lambda part: torch.save(state, part))
+    write_state(path, state)
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> int:

@@ -23,6 +23,7 @@ from calotype_training.concepts import ACCESSORIES, COLOURS
 from calotype_training.dataset import Dataset
 from calotype_training.errors import TrainingError
 from calotype_training.latents import CHANNELS, LatentMap, as_tensor, latent_map
+from calotype_training.learning import learn
 from calotype_training.pictures import Composer
 from calotype_training.progress import Progress
 
@@ -124,20 +125,13 @@ def train_judge(dataset: Dataset, home: Path, steps: int) -> Judge:
     real = RealPictures(dataset, home, 43 + begin)
     progress, saved, right = Progress("judge", steps, begin), time.monotonic(), 0.0
     for step in range(begin, steps):
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1, (step + 1) / 100, 2 * (steps - step) / steps)
         pictures, labels = real.batch(_BATCH)
         with torch.autocast("cpu", torch.bfloat16):
             verdict = judge(pictures)
         loss = functional.cross_entropy(verdict.concepts.float(), labels[:, 0], label_smoothing=0.05)
         loss = loss + 0.3 * functional.cross_entropy(verdict.colours.float(), labels[:, 1])
         loss = loss + 0.3 * functional.cross_entropy(verdict.accessories.float(), labels[:, 2])
-        if not torch.isfinite(loss):
-            raise TrainingError(f"judge: the loss is {loss} at step {step}; the last checkpoint is intact")
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(judge.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        learn("judge", loss, judge, optimizer, step, _RATE * min(1, (step + 1) / 100, 2 * (steps - step) / steps))
         right = 0.98 * right + 0.02 * float((verdict.concepts.argmax(1) == labels[:, 0]).float().mean())
         progress.show(step + 1, f"{right:.1%} right")
         if time.monotonic() - saved > 60 or step + 1 == steps:

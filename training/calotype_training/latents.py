@@ -13,9 +13,8 @@ from typing import Final
 import numpy as np
 import torch
 
-from calotype_training.checkpoints import read_checkpoint
+from calotype_training.checkpoints import read_checkpoint, write_state
 from calotype_training.dataset import Dataset
-from calotype_training.home import write_whole
 from calotype_training.pictures import Composer
 
 CHANNELS: Final = 12
@@ -66,5 +65,5 @@ def latent_map(dataset: Dataset, home: Path) -> LatentMap:
         forward = chosen / spread.sqrt()
         scale = ((patches - mean) @ forward).std()
         kept = {"mean": mean, "forward": forward / scale}
-        write_whole(path, lambda part: torch.save(kept, part))
+        write_state(path, kept)
     return LatentMap(kept["mean"], kept["forward"])

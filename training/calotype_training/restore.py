@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from calotype_training.autoencoder import build_autoencoder
+from calotype_training.checkpoints import write_state
 from calotype_training.errors import TrainingError, first_line
-from calotype_training.home import write_whole
 
 
 def restore(folder: Path, home: Path) -> None:
@@ -39,14 +38,10 @@ def restore(folder: Path, home: Path) -> None:
         shutil.rmtree(home / "text", ignore_errors=True)
         raise TrainingError(f"{folder} is not a model that 'make model' wrote: {first_line(error)}") from error
     state = {"model": unet, "ema": unet, "optimizer": None, "step": 0, "seen": 0, "elapsed": 0.0, "leg": 0}
-    _keep(home / "latents.pt", latents)
-    _keep(home / "autoencoder.pt", {"model": vae, "optimizer": None, "step": 10**9})
-    _keep(home / "unet.pt", {**state, "finished": True, "channels": list(channels)})
+    write_state(home / "latents.pt", latents)
+    write_state(home / "autoencoder.pt", {"model": vae, "optimizer": None, "step": 10**9})
+    write_state(home / "unet.pt", {**state, "finished": True, "channels": list(channels)})
 
 
 def _weights(path: Path) -> dict[str, torch.Tensor]:
     return {name: value.float() for name, value in load_file(path).items()}
-
-
-def _keep(path: Path, state: dict[str, Any]) -> None:
-    write_whole(path, lambda part: torch.save(state, part))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-from calotype_training.checkpoints import read_checkpoint
+from calotype_training.checkpoints import read_checkpoint, write_state
 from calotype_training.errors import TrainingError, first_line
 from calotype_training.home import training_home, write_whole
 
@@ -79,7 +79,7 @@ def join(folder: Path, checkpoint: Path) -> None:
         state[group] = {
             name.removeprefix(f"{group}."): value for name, value in tensors.items() if name.startswith(f"{group}.")
         }
-    write_whole(checkpoint, lambda part: torch.save(state, part))
+    write_state(checkpoint, state)
 
 
 def main() -> None:

@@ -20,10 +20,11 @@ from torch import nn
 from torch.nn import functional
 
 from calotype_training.captions import Captions
-from calotype_training.checkpoints import load_checkpoint, save_checkpoint
+from calotype_training.checkpoints import load_checkpoint, save_checkpoint, write_state
 from calotype_training.dataset import Dataset
 from calotype_training.errors import TrainingError, first_line
 from calotype_training.home import write_whole
+from calotype_training.learning import learn
 from calotype_training.progress import Progress
 
 TOKENS: Final = 24
@@ -171,7 +172,7 @@ def _teach(phrases: list[str], home: Path) -> torch.Tensor:
         mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         vectors[part] = functional.normalize(mean, dim=-1).half()
         progress.show(min(start + 128, len(order)))
-    write_whole(kept, lambda path: torch.save({"phrases": phrases, "vectors": vectors}, path))
+    write_state(kept, {"phrases": phrases, "vectors": vectors})
     return vectors
 
 
@@ -201,8 +202,6 @@ def _distil(phrases: list[str], targets: torch.Tensor, tokenizer: Any, folder: P
     pool: list[torch.Tensor] = []
     progress, saved = Progress("text encoder", steps, begin), time.monotonic()
     for step in range(begin, steps):
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1, (step + 1) / 100, 3 * (steps - step) / steps)
         if not pool:  # phrases of like length share a batch: what follows the end token need not be computed
             drawn = train[torch.randint(len(train), (_POOL * _BATCH,), generator=generator)]
             batches = torch.split(drawn[lengths[drawn].argsort()], _BATCH)
@@ -215,12 +214,9 @@ def _distil(phrases: list[str], targets: torch.Tensor, tokenizer: Any, folder: P
         # the phrases' distances to each other, too: what lies near what is what a synonym needs
         relations = functional.mse_loss(vectors @ vectors.T, wanted @ wanted.T)
         loss = (1 - cosine).mean() + 10 * relations
-        if not torch.isfinite(loss):
-            raise TrainingError(f"text encoder: the loss is {loss} at step {step}; the last checkpoint is intact")
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        learn(
+            "text encoder", loss, parts, optimizer, step, _RATE * min(1, (step + 1) / 100, 3 * (steps - step) / steps)
+        )
         progress.show(step + 1, f"cosine {cosine.mean():.3f}")
         if time.monotonic() - saved > 60:
             save_checkpoint(state, parts, optimizer, step + 1)

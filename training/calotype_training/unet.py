@@ -24,10 +24,12 @@ from torch import distributed, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 from torch.utils.data import DataLoader, IterableDataset
 
+from calotype.home import cores
 from calotype_training.checkpoints import read_checkpoint, save_checkpoint
 from calotype_training.dataset import Dataset
 from calotype_training.errors import TrainingError
 from calotype_training.latents import CHANNELS, LatentMap, as_tensor, latent_map
+from calotype_training.learning import learn
 from calotype_training.pictures import Composer
 from calotype_training.progress import Progress
 from calotype_training.sheet import sheet
@@ -101,9 +103,7 @@ def train_unet(dataset: Dataset, plan: Plan) -> None:
     if torch.cuda.is_available():
         _work(0, 1, dataset, plan, "")
         return
-    processes = max(
-        1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    )
+    processes = min(4, cores())
     latent_map(dataset, plan.home)  # made once, not by every process at the same time
     with tempfile.TemporaryDirectory() as meeting:
         args = (processes, dataset, plan, f"file://{meeting}/store")
@@ -200,16 +200,9 @@ class Worker:
         with torch.autocast(self._device.type, torch.bfloat16):
             predicted = self._unet(noised, t, encoder_hidden_states=conditioning, return_dict=False)[0]
         loss = (predicted.float() - velocity).pow(2).mean()
-        value = float(loss.detach())
-        if not np.isfinite(value):
-            raise TrainingError(f"U-Net: the loss is {value} at step {self._step}; the last checkpoint is intact")
-        loss.backward()
-        nn.utils.clip_grad_norm_(self._unet.parameters(), 1.0)
         share = self._elapsed / (self._plan.minutes * 60)
-        for group in self._optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (self._step + 1) / 200) * min(1.0, max(0.01, (1 - share) / 0.4))
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        rate = _RATE * min(1.0, (self._step + 1) / 200) * min(1.0, max(0.01, (1 - share) / 0.4))
+        value = learn("U-Net", loss, self._unet, self._optimizer, self._step, rate)
         self._step += 1
         self._seen += self._batch * self._processes
         return value

@@ -224,7 +224,7 @@ class InProcessHost:
                 self._drop(resident)
                 self._finishing.submit(self._fail, resident, error)
         for resident in served:
-            resident.model_seconds += spent
+            resident.tick_seconds += spent
             if resident in self._active:
                 self._report(resident, [run for run in resident.runs if run in chosen])
 

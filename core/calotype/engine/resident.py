@@ -31,7 +31,7 @@ class Resident:
     admitted: float = 0.0
     begun: float = 0.0
     denoised: float = 0.0
-    model_seconds: float = 0.0
+    tick_seconds: float = 0.0
     """Of the ticks it took part in, samplers' arithmetic included."""
     last_preview: float = 0.0
     shown: Preview | None = None
@@ -64,7 +64,7 @@ class Resident:
                 "admission_s": round(self.admitted - self.joined, 4),
                 "waiting_s": round(self.begun - self.admitted, 4),
                 "denoising_s": round(self.denoised - self.begun, 4),
-                "ticks_s": round(self.model_seconds, 4),
+                "ticks_s": round(self.tick_seconds, 4),
                 "model_s": round(sum(run.model_seconds for run in self.runs), 4),
                 "finishing_s": round(now - self.denoised, 4),
                 **{f"{stage}_s": round(sum(p.seconds[stage] for p in pictures), 4) for stage in pictures[0].seconds},
