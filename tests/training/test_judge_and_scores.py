@@ -51,15 +51,17 @@ def home(house: House, tmp_path: Path) -> Path:
 
 def test_real_pictures_have_their_labels(house: House) -> None:
     latents, labels = RealPictures(house.dataset, house.home, 1).batch(200)
-    assert (latents.shape, labels.shape) == ((200, 12, 16, 16), (200, 3))
+    assert (latents.shape, labels.shape) == ((200, 12, 16, 16), (200, 4))
     assert set(labels[:, 0].tolist()) == set(range(12))
-    assert set(labels[:, 1].tolist()) == set(range(len(COLOURS) + 1))
-    assert len(ACCESSORIES) in labels[:, 2]
-    worn = labels[labels[:, 2] < len(ACCESSORIES), 0]
+    assert set(labels[:, 2].tolist()) == set(range(len(COLOURS) + 1))
+    assert len(ACCESSORIES) in labels[:, 3]
+    pairs = labels[labels[:, 0] != labels[:, 1]]
+    assert 15 < len(pairs) < 50 and (pairs[:, 2] == len(COLOURS)).all()
+    worn = labels[labels[:, 3] < len(ACCESSORIES), 0]
     assert len(worn) > 10 and worn.max() < 4  # animals and faces
     assert torch.equal(labels, RealPictures(house.dataset, house.home, 1).batch(200)[1])
     many = RealPictures(house.dataset, house.home, 2).batch(600)[1]
-    held_out = (many[:, 0] == 0) & (many[:, 1] == COLOURS.index("blue"))
+    held_out = (many[:, 0] == 0) & (many[:, 2] == COLOURS.index("blue"))
     assert held_out.any(), "the judge knows blue cats; the generator does not"
 
 

@@ -200,6 +200,17 @@ def test_no_text_encoder(house: House, plan: Callable[..., Plan], tmp_path: Path
 # --- two processes
 
 
+def test_a_process_whose_parent_was_killed_ends_and_writes_nothing(
+    house: House, begun: Path, plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (begun / "unet.pt").read_bytes()
+    worker = house.worker(plan())
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    with pytest.raises(TrainingError, match="the process that began it has ended; run it again to go on"):
+        worker.run()
+    assert (begun / "unet.pt").read_bytes() == before
+
+
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     if torch.cuda.is_available():

@@ -12,7 +12,7 @@ from typing import Final
 
 from calotype_training.concepts import ACCESSORIES, COLOURS, WEARERS, Concept, read_held_out
 
-STYLES: Final = ("flat", "3d", "noto", "twemoji", "classic", "glossy", "pixel")
+STYLES: Final = ("flat", "3d", "noto", "twemoji", "glossy", "pixel")
 COUNTS: Final = {2: "two", 3: "three"}
 SIZES: Final = {0.55: ("small", "little", "tiny"), 0.95: ("big", "large", "huge")}
 """Share of the picture's side → words."""
@@ -67,7 +67,7 @@ class Captions:
         return not combinations & self._held_out
 
     def _draw(self, rng: random.Random) -> Scene:
-        concept, style = rng.choice(self.concepts), rng.choice(STYLES) if rng.random() < 0.35 else ""
+        concept, style = rng.choice(self.concepts), rng.choice(STYLES) if rng.random() < 0.3 else ""
         kind = rng.random()
         if kind < 0.08:
             other = rng.choice(self.concepts)

@@ -29,7 +29,7 @@ from calotype_training.progress import Progress
 from calotype_training.sheet import contact_sheet, sample
 from calotype_training.text import TextEncoder
 
-_JUDGE_STEPS: Final = 2500
+_JUDGE_STEPS: Final = 5000
 _AT_ONCE: Final = 32
 _REAL: Final = 512
 SHEET: Final = (
@@ -100,12 +100,14 @@ class Scores:
     def _real(self) -> dict[str, float]:
         """The judge's own ceiling: fresh pictures of real drawings."""
         pictures, labels = RealPictures(self._dataset, self._home, 4711).batch(_REAL)
+        pair = labels[:, 0] != labels[:, 1]
         with torch.inference_mode():
             verdict = self._judge(pictures)
         return {
-            "concept": _share(verdict.concepts.argmax(1) == labels[:, 0]),
-            "colour": _share(verdict.colours.argmax(1) == labels[:, 1]),
-            "accessory": _share(verdict.accessories.argmax(1) == labels[:, 2]),
+            "concept": _share((verdict.concepts.argmax(1) == labels[:, 0])[~pair]),
+            "colour": _share(verdict.colours.argmax(1)[~pair] == labels[~pair, 2]),
+            "accessory": _share(verdict.accessories.argmax(1)[~pair] == labels[~pair, 3]),
+            "pairs, both named": _share(_both(verdict.concepts, labels[:, :2])[pair]),
         }
 
     def _named(self, concepts: list[Concept]) -> tuple[dict[str, float], dict[str, tuple[np.ndarray, float]]]:
@@ -136,14 +138,14 @@ class Scores:
         prompts = [f"a {line}" if n % 2 else line for n, (line, _) in enumerate(asked)]
         pictures = self._painter.draw(prompts, [5000 + n for n in range(len(asked))], "held-out combinations")
         verdict = self._look(pictures)
-        best, colours, worn = verdict.concepts.topk(3).indices, verdict.colours.argmax(1), verdict.accessories.argmax(1)
+        best, colours, worn = verdict.concepts.argmax(1), verdict.colours.argmax(1), verdict.accessories.argmax(1)
         concept, colour, accessory, whole, pairs = [], [], [], [], []
         for n, (_, scene) in enumerate(asked):
             if scene.other is not None:  # two things: both among the first three that the judge names
-                wanted = {self._number[scene.concept.name], self._number[scene.other.name]}
-                pairs.append(float(wanted <= set(best[n].tolist())))
+                wanted = torch.tensor([[self._number[scene.concept.name], self._number[scene.other.name]]])
+                pairs.append(float(_both(verdict.concepts[n : n + 1], wanted)))
                 continue
-            concept.append(float(best[n, 0] == self._number[scene.concept.name]))
+            concept.append(float(best[n] == self._number[scene.concept.name]))
             fits = concept[-1]
             if scene.colour:
                 colour.append(float(colours[n] == COLOURS.index(scene.colour)))
@@ -225,6 +227,11 @@ def _distances(features: torch.Tensor, group: int) -> list[float]:
 
 def _nearest(picture: np.ndarray, others: np.ndarray) -> float:
     return float(np.sqrt(((others - picture) ** 2).mean((1, 2, 3)).min()))
+
+
+def _both(logits: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+    """(N,) whether both of (N, 2) concepts are among the first three that are named."""
+    return (logits.topk(3).indices[:, None] == pairs[..., None]).any(2).all(1)
 
 
 def _top5(logits: torch.Tensor, right: torch.Tensor) -> float:

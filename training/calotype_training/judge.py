@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.functional import cross_entropy
 
 from calotype_training.captions import Scene
 from calotype_training.checkpoints import load_checkpoint, read_checkpoint, save_checkpoint
@@ -30,6 +31,8 @@ from calotype_training.progress import Progress
 _BATCH: Final = 64
 _RATE: Final = 2e-3
 _FEATURES: Final = 192
+_PAIRS: Final = 0.15
+"""Share of pictures with two things side by side."""
 
 
 class Verdict(NamedTuple):
@@ -90,18 +93,25 @@ class RealPictures:
         self._wearers = self._composer.captions.wearers
 
     def batch(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, 12, 16, 16) latents of pictures and (N, 3) labels: concept, colour, accessory."""
+        """(N, 12, 16, 16) latents of pictures and (N, 4) labels: concept, the other one, colour, accessory.
+
+        Of a single thing both concepts are the same.
+        """
         pictures, labels = [], []
         for _ in range(count):
             scene = self._scene()
             pictures.append(self._composer.draw(scene))
             colour = COLOURS.index(scene.colour) if scene.colour else len(COLOURS)
             worn = list(ACCESSORIES).index(scene.accessory) if scene.accessory else len(ACCESSORIES)
-            labels.append((self._numbers[scene.concept.name], colour, worn))
+            concepts = [self._numbers[each.name] for each in (scene.concept, scene.other or scene.concept)]
+            labels.append((*concepts, colour, worn))
         return self._softened(as_tensor(pictures)), torch.tensor(labels)
 
     def _scene(self) -> Scene:
         rng = self._rng
+        if rng.random() < _PAIRS:
+            one, other = rng.sample(self._composer.captions.concepts, 2)
+            return Scene(one, other=other)
         accessory = rng.choice(list(ACCESSORIES)) if rng.random() < 0.15 else ""
         concept = rng.choice(self._wearers if accessory else self._composer.captions.concepts)
         colour = rng.choice(COLOURS) if rng.random() < 0.3 else ""
@@ -128,11 +138,13 @@ def train_judge(dataset: Dataset, home: Path, steps: int) -> Judge:
         pictures, labels = real.batch(_BATCH)
         with torch.autocast("cpu", torch.bfloat16):
             verdict = judge(pictures)
-        loss = functional.cross_entropy(verdict.concepts.float(), labels[:, 0], label_smoothing=0.05)
-        loss = loss + 0.3 * functional.cross_entropy(verdict.colours.float(), labels[:, 1])
-        loss = loss + 0.3 * functional.cross_entropy(verdict.accessories.float(), labels[:, 2])
+        loss = sum(0.5 * cross_entropy(verdict.concepts.float(), labels[:, n], label_smoothing=0.05) for n in (0, 1))
+        loss = loss + 0.3 * cross_entropy(verdict.colours.float(), labels[:, 2])
+        loss = loss + 0.3 * cross_entropy(verdict.accessories.float(), labels[:, 3])
         learn("judge", loss, judge, optimizer, step, _RATE * min(1, (step + 1) / 100, 2 * (steps - step) / steps))
-        right = 0.98 * right + 0.02 * float((verdict.concepts.argmax(1) == labels[:, 0]).float().mean())
+        right = 0.98 * right + 0.02 * float(
+            (verdict.concepts.argmax(1)[:, None] == labels[:, :2]).any(1).float().mean()
+        )
         progress.show(step + 1, f"{right:.1%} right")
         if time.monotonic() - saved > 60 or step + 1 == steps:
             save_checkpoint(path, judge, optimizer, step + 1, concepts=[each.name for each in dataset.concepts])

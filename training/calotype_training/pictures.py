@@ -13,13 +13,19 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from calotype_training.captions import Captions, Scene
+from calotype_training.captions import STYLES, Captions, Scene
 from calotype_training.concepts import ACCESSORIES
 from calotype_training.dataset import SIDE, Dataset
 
 PIXELS: Final = 64
 _PORTRAIT_SHARE: Final = 0.03
-_MIRRORED: Final = 0.2
+_MIRRORED: Final = 0.1
+_TURNED: Final = 0.12
+_FIRST: Final = 0.6
+"""A concept's first drawing of a style comes in so many, the others share the rest."""
+_UNNAMED: Final = {"flat": 10, "glossy": 4, "3d": 3, "noto": 2, "twemoji": 1}
+"""How often a caption without a style means which. The first three are one hand's: the same outlines, shaded otherwise.
+A small model that means any of six hands by a word draws their mean."""
 _PALETTE: Final = {
     "red": (222, 40, 44), "orange": (245, 130, 32), "yellow": (250, 208, 44), "green": (52, 160, 72),
     "blue": (44, 104, 220), "purple": (132, 64, 184), "pink": (244, 130, 180), "brown": (122, 76, 44),
@@ -31,18 +37,18 @@ _GROUNDS: Final = _PALETTE | {"pink": (250, 190, 215), "yellow": (255, 224, 110)
 class Composer:
     """Draws scenes. ``rng`` gives every choice, so a seed gives the same pictures.
 
-    ``every_drawing`` takes those in that are kept from the generator, for its judge.
+    ``every_drawing`` takes those in that are kept from the generator, all of them alike, for its judge.
     """
 
     def __init__(self, dataset: Dataset, rng: random.Random, *, every_drawing: bool = False) -> None:
         self._rng = rng
-        self._drawings = dataset.drawings
+        self._drawings, self._alike = dataset.drawings, every_drawing
         self._portraits, self._portrait_captions = dataset.portraits, dataset.portrait_captions
         self.captions = Captions(dataset.concepts)
         self._by_style: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         self._styles: defaultdict[str, list[str]] = defaultdict(list)
         for number, entry in enumerate(dataset.entries):
-            if entry["style"] or every_drawing:
+            if entry["style"] in STYLES or every_drawing:
                 self._by_style[entry["concept"], entry["style"]].append(number)
         for concept, style in self._by_style:
             self._styles[concept].append(style)
@@ -76,7 +82,7 @@ class Composer:
                 thing = recolour(thing, scene.colour)
             if scene.accessory:
                 thing = self._dressed(thing, ACCESSORIES[scene.accessory], style)
-            share = scene.size or rng.uniform(0.84, 1.0)
+            share = scene.size or rng.uniform(0.88, 1.0)
             side = min(PIXELS, round(share * PIXELS))
             spare = PIXELS - side
             left, top = (spare // 2 + rng.randint(-(spare // 2), spare // 2) * 2 // 3 for _ in range(2))
@@ -97,18 +103,24 @@ class Composer:
     def _style(self, scene: Scene) -> str:
         if scene.style and scene.style != "pixel":
             return scene.style
-        return self._rng.choice(self._styles[scene.concept.name])
+        return self._unnamed(scene.concept.name)
+
+    def _unnamed(self, concept: str) -> str:
+        styles = self._styles[concept]
+        weights = [1 if self._alike else _UNNAMED.get(style, 1) for style in styles]
+        return self._rng.choices(styles, weights)[0]
 
     def _thing(self, concept: str, style: str) -> np.ndarray:
         """One of the concept's drawings, (72, 72, 4) float32 RGBA with straight alpha, mirrored at times."""
         numbers = self._by_style.get((concept, style))
         if numbers is None:
-            numbers = self._by_style[concept, self._rng.choice(self._styles[concept])]
-        drawing = self._drawings[self._rng.choice(numbers)]
+            numbers = self._by_style[concept, self._unnamed(concept)]
+        first = not self._alike and self._rng.random() < _FIRST
+        drawing = self._drawings[numbers[0] if first else self._rng.choice(numbers)]
         if self._rng.random() < _MIRRORED:
             drawing = drawing[:, ::-1]
-        if self._rng.random() < 0.25:
-            image = _premultiplied(drawing).rotate(self._rng.uniform(-14, 14), Image.Resampling.BICUBIC)
+        if self._rng.random() < _TURNED:
+            image = _premultiplied(drawing).rotate(self._rng.uniform(-12, 12), Image.Resampling.BICUBIC)
             drawing = np.asarray(image.convert("RGBA"))
         thing: np.ndarray = drawing.astype(np.float32)
         return thing

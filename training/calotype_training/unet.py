@@ -151,6 +151,7 @@ class Worker:
         self._optimizer = torch.optim.AdamW(
             self._unet.parameters(), _RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True
         )
+        self._parent = os.getppid()
         self._step = self._seen = self._leg = 0
         self._elapsed = self._before = 0.0
         self._load()
@@ -170,6 +171,8 @@ class Worker:
         first_seen, loss = self._seen, 0.0
         while True:
             if self._step % _AVERAGE_EVERY == 0:
+                if os.getppid() != self._parent:  # else it would train on, and write over the next one's checkpoints
+                    raise TrainingError("U-Net: the process that began it has ended; run it again to go on")
                 self._elapsed = self._agreed(self._before + time.monotonic() - started)
                 self._average()
                 over = self._elapsed >= min(budget, self._before + self._plan.slice_minutes * 60)
