@@ -61,7 +61,15 @@ async def open_service(
     def make_host(listener: HostListener) -> Host:
         from calotype.engine.host import InProcessHost  # torch is imported here and nowhere earlier
 
-        host = InProcessHost(listener, device=settings.device, threads=threads, slots=settings.slots)
+        host = InProcessHost(
+            listener,
+            device=settings.device,
+            threads=threads,
+            slots=settings.slots,
+            plugin_seconds=settings.plugin_seconds,
+            postprocess_seconds=settings.postprocess_seconds,
+            model_memory=None if settings.model_memory is None else settings.model_memory * 10**6,
+        )
         try:
             host.preload(catalog.models[catalog.default_model])
         except BaseException:

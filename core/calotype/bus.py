@@ -1,6 +1,6 @@
 """Carries events from the threads that make them to the coroutines that watch.
 
-A watcher that is slow costs nobody anything: of the steps it keeps only the latest, never a queue.
+A watcher that is slow costs nobody anything: of each kind of event it keeps only the latest, never a queue.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 from collections import defaultdict, deque
 from typing import Final
 
-from calotype.events import FINAL, Event, Queued, Started, Stepped
+from calotype.events import FINAL, Event, Paused, Started
 
 _REMEMBERED: Final = 1024
 """Jobs under way whose notes are kept for watchers who come late: far more than ever run at once."""
@@ -45,11 +45,11 @@ class Watcher:
         return self._events.popleft()
 
     def _take(self, event: Event) -> None:
-        latest_only = isinstance(event, Stepped | Queued)
-        if latest_only and self._events and type(self._events[-1]) is type(event):
-            self._events[-1] = event
-        else:
-            self._events.append(event)
+        old: tuple[type[Event], ...] = (type(event),)
+        if isinstance(event, Started):
+            old = (Started, Paused)  # it goes on: that it stood still is of no interest any more
+        self._events = deque(each for each in self._events if not isinstance(each, old))
+        self._events.append(event)
         self._wake.set()
 
 
