@@ -14,10 +14,11 @@ from typing import Any, Final, TypeVar
 from calotype.bus import Bus
 from calotype.catalog import Catalog
 from calotype.dispatch.assigning import assign, is_ours, made_with, plugins_of
+from calotype.dispatch.listener import Listener
 from calotype.dispatch.pausing import Pauses
 from calotype.engine.assignment import Assignment, Host, HostListener, Rendered
 from calotype.errors import SetupError
-from calotype.events import Failed, Finished, Paused, Preview, Queued, Started, Stepped
+from calotype.events import Failed, Finished, Queued
 from calotype.images.store import ImageStore
 from calotype.job import Job, Picture
 from calotype.ledger import Ledger
@@ -119,7 +120,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Start the host, then claim until :meth:`stop`."""
         try:
-            self._host = await asyncio.to_thread(self._make_host, _Listener(self))
+            self._host = await asyncio.to_thread(self._make_host, Listener(self._bus, self._rendered, self._failed))
         except Exception as error:
             self.problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             # our own errors say it all in one line; anything else wants its traceback
@@ -273,32 +274,3 @@ class Dispatcher:
     def _running(self) -> int:
         with self._lock:
             return self._pauses.running(self._residents)
-
-
-class _Listener:
-    """The dispatcher's ear, called from the host's threads."""
-
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        self._dispatcher = dispatcher
-        self._bus = dispatcher._bus
-
-    def started(self, job_id: str, notes: tuple[str, ...]) -> None:
-        self._bus.publish(Started(job_id, notes))
-
-    def stepped(self, job_id: str, step: int, steps: int, preview: Preview | None) -> None:
-        self._bus.publish(Stepped(job_id, step, steps, preview))
-
-    def paused(self, job_id: str) -> None:
-        self._bus.publish(Paused(job_id))
-
-    def resumed(self, job_id: str) -> None:
-        self._bus.publish(self._bus.started(job_id))
-
-    def wants_preview(self, job_id: str) -> bool:
-        return self._bus.is_watched(job_id)
-
-    def rendered(self, assignment: Assignment, pictures: Sequence[Rendered], record: Mapping[str, Any]) -> None:
-        self._dispatcher._rendered(assignment, pictures, record)
-
-    def failed(self, assignment: Assignment, reason: str) -> None:
-        self._dispatcher._failed(assignment, reason)
