@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 from calotype.bus import Bus
-from calotype.events import Cancelled, Event, Finished, Queued, Started, Stepped
+from calotype.events import Cancelled, Event, Finished, Paused, Queued, Started, Stepped
 
 
 async def _settled() -> None:
@@ -67,3 +67,17 @@ def test_a_watcher_whose_loop_has_ended_is_forgotten() -> None:
     assert bus.is_watched("j")
     bus.publish(Started("j"))
     assert not bus.is_watched("j")
+
+
+def test_pausing_again_and_again_makes_no_queue() -> None:
+    async def scenario() -> list[Event]:
+        bus = Bus()
+        watcher = bus.watch("j")
+        for k in range(1, 100):
+            for event in (Started("j"), Stepped("j", k, 100), Paused("j")):
+                bus.publish(event)
+        bus.publish(Started("j"))
+        await asyncio.sleep(0.01)
+        return list(watcher._events)
+
+    assert asyncio.run(scenario()) == [Stepped("j", 99, 100), Started("j")]
