@@ -47,8 +47,9 @@ def peak(device: torch.device, call: Callable[[], object]) -> int:
     """The most that ``call`` holds at a time beyond what was there before.
 
     On CUDA by the allocator's own count, of everything on that device. Elsewhere by counting the tensors that
-    operations make on this thread: what a library takes inside one operation is not seen. For calls of 8 and 16 rows
-    of the embedded U-Net on a CPU that is within 5 % of what the process grows by (`python benchmarks/call_memory.py`).
+    operations make on this thread: what a library takes inside one operation is not seen. The embedded U-Net's calls
+    on a CPU let the process grow by up to 1.2 MB more than that, 16 and 32 rows by as much within 6 %
+    (`python benchmarks/call_memory.py`).
     """
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
