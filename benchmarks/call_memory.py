@@ -1,6 +1,6 @@
 """How well :func:`calotype.engine.memory.peak` says what a model call takes: against what the process grows by (Linux).
 
-    python benchmarks/call_memory.py
+python benchmarks/call_memory.py
 """
 
 from __future__ import annotations

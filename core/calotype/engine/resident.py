@@ -87,6 +87,7 @@ class Resident:
             except Exception:  # a stranger's generator may raise even on close; it is gone either way
                 log.exception("job %s: its sampler raised while it was closed", self.assignment.job_id)
 
+
 class Residents:
     """Who is here: from :meth:`add` until the job is done, has failed or is called off. Thread-safe.
 

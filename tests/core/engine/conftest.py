@@ -71,7 +71,7 @@ class Bench:
 
     def model(self, name: str = "calotype-emoji") -> LoadedModel:
         self.alone(steps=1, model=name)
-        return next(model for model in self.host._models.values() if model.info.name == name)
+        return self.host._shelf.find(self.catalog.models[name])
 
     # HostListener
 

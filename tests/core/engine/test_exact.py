@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from calotype.checkpoint import EMBEDDED, inspect
 from calotype.engine.exact import CANDIDATES, FixedRowsLinear, bucket_for, fix_small_linears, probe_buckets
 
 

@@ -12,7 +12,7 @@ import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from PIL import Image
 
-from calotype.checkpoint import EMBEDDED
+from calotype.checkpoint import EMBEDDED, inspect
 from calotype.request import Request
 
 
