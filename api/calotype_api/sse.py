@@ -9,11 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from calotype.events import Event, Failed, Finished, Preview, Queued, Started, Stepped, or_nothing
 
 _HEARTBEAT: Final = 15.0
 """Seconds of silence after which a comment is sent, so that neither side takes the other for dead."""
+
+_encoding: Final[WeakKeyDictionary[Preview, asyncio.Future[str]]] = WeakKeyDictionary()
 
 
 async def follow(events: AsyncIterator[Event], *, previews: bool) -> AsyncIterator[str]:
@@ -25,7 +28,7 @@ async def follow(events: AsyncIterator[Event], *, previews: bool) -> AsyncIterat
                 continue
             data = _data(event)
             if previews and isinstance(event, Stepped) and event.preview is not None:
-                data["preview"] = await asyncio.to_thread(_base64, event.preview)
+                data["preview"] = await _encoded(event.preview)
             yield f"event: {type(event).__name__.lower()}\ndata: {json.dumps(data)}\n\n"
 
 
@@ -44,6 +47,15 @@ def _data(event: Event) -> dict[str, Any]:
         case Failed(reason=reason):
             data["reason"] = reason
     return data
+
+
+async def _encoded(preview: Preview) -> str:
+    """Encoded once, however many watch."""
+    task = _encoding.get(preview)
+    if task is None:
+        task = asyncio.ensure_future(asyncio.to_thread(_base64, preview))
+        _encoding[preview] = task
+    return await asyncio.shield(task)  # one watcher who goes does not end it for the others
 
 
 def _base64(preview: Preview) -> str:

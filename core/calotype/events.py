@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Preview:
     """A rough look at the picture so far: (H, W, 3) uint8, one pixel a latent. Drawn only if somebody looks."""
 
