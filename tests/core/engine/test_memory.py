@@ -128,7 +128,7 @@ def test_calls_keep_to_what_is_free(
 ) -> None:
     model = bench.host._shelf.find(inspect(EMBEDDED))
     shape = model.latent_shape(64, 64)
-    row = model._row_bytes[shape]
+    row = model._row_bytes[shape, model.info.tokens]
     assert row > 100_000
     assert {2, 4, 8} <= set(model.buckets(shape))
     monkeypatch.setattr(memory, "free", lambda device: int(rows * row / memory.CALL_SHARE))
