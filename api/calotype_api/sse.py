@@ -16,7 +16,9 @@ from calotype.events import Event, Failed, Finished, Preview, Queued, Started, S
 _HEARTBEAT: Final = 15.0
 """Seconds of silence after which a comment is sent, so that neither side takes the other for dead."""
 
-_encoding: Final[WeakKeyDictionary[Preview, asyncio.Future[str]]] = WeakKeyDictionary()
+_pictures: Final[WeakKeyDictionary[Preview, asyncio.Future[str]]] = WeakKeyDictionary()
+_blocks: Final[WeakKeyDictionary[Stepped, str]] = WeakKeyDictionary()
+"""Both are the same for everybody who watches, so they are made once. The latest preview goes with several steps."""
 
 
 async def follow(events: AsyncIterator[Event], *, previews: bool) -> AsyncIterator[str]:
@@ -26,10 +28,17 @@ async def follow(events: AsyncIterator[Event], *, previews: bool) -> AsyncIterat
             if event is None:
                 yield ": still here\n\n"
                 continue
-            data = _data(event)
             if previews and isinstance(event, Stepped) and event.preview is not None:
-                data["preview"] = await _encoded(event.preview)
-            yield f"event: {type(event).__name__.lower()}\ndata: {json.dumps(data)}\n\n"
+                picture = await _encoded(event.preview)
+                if event not in _blocks:
+                    _blocks[event] = _block(event, preview=picture)
+                yield _blocks[event]
+            else:
+                yield _block(event)
+
+
+def _block(event: Event, **more: str) -> str:
+    return f"event: {type(event).__name__.lower()}\ndata: {json.dumps(_data(event) | more)}\n\n"
 
 
 def _data(event: Event) -> dict[str, Any]:
@@ -50,11 +59,10 @@ def _data(event: Event) -> dict[str, Any]:
 
 
 async def _encoded(preview: Preview) -> str:
-    """Encoded once, however many watch."""
-    task = _encoding.get(preview)
+    task = _pictures.get(preview)
     if task is None:
         task = asyncio.ensure_future(asyncio.to_thread(_base64, preview))
-        _encoding[preview] = task
+        _pictures[preview] = task
     return await asyncio.shield(task)  # one watcher who goes does not end it for the others
 
 

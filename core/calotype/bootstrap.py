@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -75,6 +76,10 @@ async def open_service(
         except BaseException:
             host.close()
             raise
+        # what is here now stays: nobody need search through it for garbage. Half a million objects hold up every thread
+        # for a third of a second, once a second when many watch (python benchmarks/watchers.py)
+        gc.collect()
+        gc.freeze()
         return host
 
     dispatcher = Dispatcher(
