@@ -73,6 +73,7 @@ browser: dev
 bench: install
 	$(BIN)/python benchmarks/fair_slots.py
 	$(BIN)/python benchmarks/batching.py
+	$(BIN)/python benchmarks/watchers.py
 	$(BIN)/python benchmarks/first_picture.py $(ARGS)
 
 TRAINING := PYTHONPATH=training nice -n 19 $(BIN)/python -m calotype_training

@@ -9,11 +9,16 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from calotype.events import Event, Failed, Finished, Preview, Queued, Started, Stepped, or_nothing
 
 _HEARTBEAT: Final = 15.0
 """Seconds of silence after which a comment is sent, so that neither side takes the other for dead."""
+
+_pictures: Final[WeakKeyDictionary[Preview, asyncio.Future[str]]] = WeakKeyDictionary()
+_blocks: Final[WeakKeyDictionary[Stepped, str]] = WeakKeyDictionary()
+"""Both are the same for everybody who watches, so they are made once. The latest preview goes with several steps."""
 
 
 async def follow(events: AsyncIterator[Event], *, previews: bool) -> AsyncIterator[str]:
@@ -23,10 +28,17 @@ async def follow(events: AsyncIterator[Event], *, previews: bool) -> AsyncIterat
             if event is None:
                 yield ": still here\n\n"
                 continue
-            data = _data(event)
             if previews and isinstance(event, Stepped) and event.preview is not None:
-                data["preview"] = await asyncio.to_thread(_base64, event.preview)
-            yield f"event: {type(event).__name__.lower()}\ndata: {json.dumps(data)}\n\n"
+                picture = await _encoded(event.preview)
+                if event not in _blocks:
+                    _blocks[event] = _block(event, preview=picture)
+                yield _blocks[event]
+            else:
+                yield _block(event)
+
+
+def _block(event: Event, **more: str) -> str:
+    return f"event: {type(event).__name__.lower()}\ndata: {json.dumps(_data(event) | more)}\n\n"
 
 
 def _data(event: Event) -> dict[str, Any]:
@@ -44,6 +56,14 @@ def _data(event: Event) -> dict[str, Any]:
         case Failed(reason=reason):
             data["reason"] = reason
     return data
+
+
+async def _encoded(preview: Preview) -> str:
+    task = _pictures.get(preview)
+    if task is None:
+        task = asyncio.ensure_future(asyncio.to_thread(_base64, preview))
+        _pictures[preview] = task
+    return await asyncio.shield(task)  # one watcher who goes does not end it for the others
 
 
 def _base64(preview: Preview) -> str:

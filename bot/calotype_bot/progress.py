@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from calotype.errors import UnknownJob
-from calotype.events import Event, Queued, Started, Stepped
+from calotype.events import Event, Paused, Queued, Started, Stepped
 from calotype.job import Job
 from calotype.studio import Studio
 from calotype_bot import looks, wire
@@ -91,6 +91,8 @@ class _Progress:
                     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                     if coming.done():
                         event, coming = coming.result(), None
+                        if isinstance(event, Paused):  # what was shown last still holds
+                            continue
                         if not isinstance(event, Queued | Started | Stepped):
                             return
                         self._latest = event

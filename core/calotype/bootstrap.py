@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -61,12 +62,24 @@ async def open_service(
     def make_host(listener: HostListener) -> Host:
         from calotype.engine.host import InProcessHost  # torch is imported here and nowhere earlier
 
-        host = InProcessHost(listener, device=settings.device, threads=threads, slots=settings.slots)
+        host = InProcessHost(
+            listener,
+            device=settings.device,
+            threads=threads,
+            slots=settings.slots,
+            plugin_seconds=settings.plugin_seconds,
+            postprocess_seconds=settings.postprocess_seconds,
+            model_memory=None if settings.model_memory is None else settings.model_memory * 10**6,
+        )
         try:
             host.preload(catalog.models[catalog.default_model])
         except BaseException:
             host.close()
             raise
+        # what is here now stays: nobody need search through it for garbage. Half a million objects hold up every thread
+        # for a third of a second, once a second when many watch (python benchmarks/watchers.py)
+        gc.collect()
+        gc.freeze()
         return host
 
     dispatcher = Dispatcher(

@@ -1,6 +1,7 @@
 """Carries events from the threads that make them to the coroutines that watch.
 
-A watcher that is slow costs nobody anything: of the steps it keeps only the latest, never a queue.
+A watcher that is slow costs nobody anything: of each kind of event it keeps only the latest, never a queue. Steps are
+handed out at a pace that all watchers share, so that a thousand of them leave the event loop time for other things.
 """
 
 from __future__ import annotations
@@ -8,12 +9,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict, deque
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
-from calotype.events import FINAL, Event, Queued, Started, Stepped
+from calotype.events import FINAL, Event, Paused, Started, Stepped
 
 _REMEMBERED: Final = 1024
 """Jobs under way whose notes are kept for watchers who come late: far more than ever run at once."""
+
+_STEPS_A_SECOND: Final = 4000
+"""Steps handed out over all watchers: up to 200 see each of 20 steps a second, 1,000 see four."""
 
 
 class Watcher:
@@ -22,35 +28,43 @@ class Watcher:
     def __init__(self, bus: Bus, job_id: str) -> None:
         self.job_id = job_id
         self._bus = bus
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._events: deque[Event] = deque()
         self._wake = asyncio.Event()
-
-    def push(self, event: Event) -> None:
-        """Hand over an event; from any thread."""
-        try:
-            self._loop.call_soon_threadsafe(self._take, event)
-        except RuntimeError:  # the watcher's loop has ended: nobody looks any more
-            self.close()
+        self._stepped_at = float("-inf")
+        """When the last step was handed out, by the loop's clock."""
 
     def close(self) -> None:
         """Stop watching."""
         self._bus._remove(self)
 
     async def next(self) -> Event:
-        """The next event, as soon as there is one."""
-        while not self._events:
-            self._wake.clear()
-            await self._wake.wait()
-        return self._events.popleft()
+        """The next event, as soon as there is one; a step not too soon after the last, unless it is over."""
+        while True:
+            while not self._events:
+                self._wake.clear()
+                await self._wake.wait()
+            event = self._events[0]
+            if isinstance(event, Stepped):
+                early = self._stepped_at + self._bus.pace - self.loop.time()
+                if len(self._events) == 1 and early > 0:
+                    self._wake.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), early)
+                    continue
+                self._stepped_at = self.loop.time()
+            return self._events.popleft()
 
-    def _take(self, event: Event) -> None:
-        latest_only = isinstance(event, Stepped | Queued)
-        if latest_only and self._events and type(self._events[-1]) is type(event):
-            self._events[-1] = event
-        else:
-            self._events.append(event)
-        self._wake.set()
+    def take(self, event: Event) -> None:
+        """It happened. On the watcher's own loop only."""
+        old: tuple[type[Event], ...] = (type(event),)
+        if isinstance(event, Started):
+            old = (Started, Paused)  # it goes on: that it stood still is of no interest any more
+        before = len(self._events)
+        self._events = deque(each for each in self._events if not isinstance(each, old))
+        self._events.append(event)
+        if len(self._events) > before or not isinstance(event, Stepped):  # of a newer step a reader hears in its time
+            self._wake.set()
 
 
 class Bus:
@@ -58,6 +72,7 @@ class Bus:
 
     def __init__(self) -> None:
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
+        self._number = 0
         self._lock = threading.Lock()
         self._begun: dict[str, Started] = {}
         """What was noted when a job was started, for those who come later: of jobs that are not over."""
@@ -67,6 +82,7 @@ class Bus:
         watcher = Watcher(self, job_id)
         with self._lock:
             self._watchers[job_id].add(watcher)
+            self._number += 1
         return watcher
 
     def publish(self, event: Event) -> None:
@@ -78,9 +94,20 @@ class Bus:
                     del self._begun[next(iter(self._begun))]
             elif is_final(event):
                 self._begun.pop(event.job_id, None)
-            watchers = list(self._watchers.get(event.job_id, ()))
-        for watcher in watchers:
-            watcher.push(event)
+            watchers: defaultdict[asyncio.AbstractEventLoop, list[Watcher]] = defaultdict(list)
+            for watcher in self._watchers.get(event.job_id, ()):
+                watchers[watcher.loop].append(watcher)
+        for loop, theirs in watchers.items():  # one call for all of them: waking a loop is the dearest part
+            try:
+                loop.call_soon_threadsafe(_take_all, theirs, event)
+            except RuntimeError:  # the loop has ended: nobody looks any more
+                for watcher in theirs:
+                    watcher.close()
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two steps that one watcher is told of."""
+        return self._number / _STEPS_A_SECOND
 
     def watched(self) -> list[str]:
         """Jobs that somebody watches."""
@@ -98,10 +125,16 @@ class Bus:
     def _remove(self, watcher: Watcher) -> None:
         with self._lock:
             watchers = self._watchers.get(watcher.job_id)
-            if watchers is not None:
-                watchers.discard(watcher)
+            if watchers is not None and watcher in watchers:
+                watchers.remove(watcher)
+                self._number -= 1
                 if not watchers:
                     del self._watchers[watcher.job_id]
+
+
+def _take_all(watchers: Sequence[Watcher], event: Event) -> None:
+    for watcher in watchers:
+        watcher.take(event)
 
 
 def is_final(event: Event) -> bool:

@@ -166,6 +166,11 @@ def weights(folder: Path, part: str) -> Path:
     raise ModelError(f"model: {folder / part} has no *.safetensors file; the folder is not a complete model")
 
 
+def weights_size(folder: Path) -> int:
+    """Bytes of a model's weight files: about what it takes in memory, half of that where they hold 16-bit floats."""
+    return sum(weights(folder, part).stat().st_size for part in _PARTS)
+
+
 def _count_parameters(path: Path) -> int:
     """Number of weights by the header, after checking that the file is as long as the header says."""
     try:

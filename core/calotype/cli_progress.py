@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from calotype.events import Event, Finished, Queued, Started, Stepped
+from calotype.events import Event, Finished, Paused, Queued, Started, Stepped
 
 
 class ProgressLine:
@@ -59,6 +59,8 @@ class ProgressLine:
                     self._note(note)
             case Stepped(step=step, steps=steps):
                 self._progress.update(self._task, description=f"step {step} of {steps}", completed=step, total=steps)
+            case Paused():
+                self.say("paused")
             case Finished():
                 self.say("fetching the pictures…")
             case _:

@@ -33,6 +33,12 @@ class Settings(BaseSettings):
     """Pictures that share one model call."""
     residents: Annotated[int, Field(ge=1, le=256)] = 32
     """Jobs an engine may hold at once; a resident that waits costs only its latents."""
+    plugin_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
+    """Seconds that a sampler may take from one query to the next, or a schedule for its levels."""
+    postprocess_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 60.0
+    """Seconds that a post-processor may take for one picture."""
+    model_memory: Annotated[int, Field(ge=1)] | None = None
+    """Megabytes (10**6) that loaded models may take. None: half of the device's memory."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names, separated by commas, under which a reverse proxy on this machine reaches the service."""
     retention_days: Annotated[int, Field(ge=0, le=36500)] = 0

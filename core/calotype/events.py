@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Preview:
     """A rough look at the picture so far: (H, W, 3) uint8, one pixel a latent. Drawn only if somebody looks."""
 
@@ -62,6 +62,13 @@ class Stepped:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """It stands where it is until it is resumed; :class:`Started` is then told once more."""
+
+    job_id: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """The pictures are stored and the result is in the ledger."""
 
@@ -84,7 +91,7 @@ class Cancelled:
     job_id: str
 
 
-Event: TypeAlias = Queued | Started | Stepped | Finished | Failed | Cancelled
+Event: TypeAlias = Queued | Started | Stepped | Paused | Finished | Failed | Cancelled
 FINAL = (Finished, Failed, Cancelled)
 
 

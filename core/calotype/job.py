@@ -79,6 +79,8 @@ class Job:
     pictures: tuple[Picture, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
     """Everything needed to make the picture again: model hash, versions, threads, row bucket, device; timings."""
+    paused: bool = False
+    """It runs, and stands still until it is resumed. The running service knows, not the ledger: it ends with a stop."""
     reply_to: Mapping[str, Any] | None = None
     """Where a front end wants the result delivered (outbox), opaque to the core."""
 
@@ -93,6 +95,7 @@ def as_json(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.id,
         "status": job.status.value,
+        "paused": job.paused,
         "request": job.request.model_dump(mode="json"),
         "created": job.created.isoformat(),
         "started": job.started.isoformat() if job.started else None,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from calotype.catalog import Catalog
-from calotype.dispatch.dispatcher import assign
+from calotype.dispatch.assigning import assign
 from calotype.engine.assignment import Assignment, Rendered
 from calotype.errors import CalotypeError
 from calotype.events import Preview
@@ -141,6 +141,12 @@ class Stand:
             self._cpu_stepped = time.process_time()
             if preview is not None and not taken.first_preview:
                 taken.first_preview = taken.stepped
+
+    def paused(self, job_id: str) -> None:
+        """Nobody pauses a burst."""
+
+    def resumed(self, job_id: str) -> None:
+        """Nor goes on with one."""
 
     def wants_preview(self, job_id: str) -> bool:
         """Everybody looks."""

@@ -13,7 +13,7 @@ import httpx
 
 from calotype.darkroom import ServerGone
 from calotype.errors import BadRequest, CalotypeError, NotAllowed, Problem, SetupError, UnknownJob
-from calotype.events import Cancelled, Event, Failed, Finished, Queued, Started, Stepped
+from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued, Started, Stepped
 from calotype.home import ServerAddress
 from calotype.job import Picture
 from calotype.request import Request
@@ -148,6 +148,8 @@ def event_of(name: str, data: Mapping[str, Any]) -> Event | None:
             event = Started(job_id, tuple(data.get("notes", ())))  # an older server sends none
         case "stepped":
             event = Stepped(job_id, int(data["step"]), int(data["steps"]))
+        case "paused":
+            event = Paused(job_id)
         case "finished":
             event = Finished(job_id, tuple(_picture(picture) for picture in data["pictures"]))
         case "failed":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -12,7 +13,7 @@ from calotype.bus import Bus, is_final
 from calotype.catalog import Catalog
 from calotype.checkpoint import ModelInfo, inspect
 from calotype.errors import BadRequest, NotAllowed, UnknownJob
-from calotype.events import Cancelled, Event, Failed, Finished, Queued
+from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued
 from calotype.images.intake import UPLOAD_AGE, check_proportions, encode, read_picture
 from calotype.images.store import name_of
 from calotype.job import Job, JobStatus
@@ -41,6 +42,18 @@ class Work(Protocol):
 
     def cancel(self, job_id: str) -> None:
         """Take a running job off its engine."""
+        ...
+
+    def pause(self, job_id: str) -> None:
+        """Let a running job stand where it is. Raises :class:`BadRequest`."""
+        ...
+
+    def resume(self, job_id: str) -> None:
+        """Let it go on, if it is paused."""
+        ...
+
+    def is_paused(self, job_id: str) -> bool:
+        """Whether it is paused."""
         ...
 
     async def stop(self, drain: float) -> None:
@@ -176,6 +189,26 @@ class Studio:
             self._work.wake()
         return job
 
+    async def pause(self, job_id: str, person: Person) -> Job:
+        """Let a running job stand where it is, within a tick; a job that is over stays what it is.
+
+        It keeps its latents and frees its slot. Over a restart it is not kept: then it runs again from its seed. Raises
+        :class:`UnknownJob`, and :class:`BadRequest` if it does not run yet or too many are paused.
+        """
+        job = await self.job(job_id, person)
+        if not job.status.final:
+            self._work.pause(job_id)
+        return self._as_it_stands(job)
+
+    async def resume(self, job_id: str, person: Person) -> Job:
+        """Let a paused job go on where it stood; any other stays what it is. Raises :class:`UnknownJob`."""
+        job = await self.job(job_id, person)
+        self._work.resume(job_id)
+        return self._as_it_stands(job)
+
+    def _as_it_stands(self, job: Job) -> Job:
+        return replace(job, paused=job.status is JobStatus.RUNNING and self._work.is_paused(job.id))
+
     async def job(self, job_id: str, person: Person | None = None) -> Job:
         """A job as it stands. ``person`` sees only their own (an operator: all); None is the service itself.
 
@@ -184,12 +217,13 @@ class Studio:
         job = await asyncio.to_thread(self._ledger.job, job_id)
         if job is None or not (person is None or person.operator or job.person == person.key):
             raise UnknownJob(job_id)
-        return job
+        return self._as_it_stands(job)
 
     async def history(self, person: Person, *, limit: int = 50, before: str | None = None) -> list[Job]:
         """A person's jobs, newest first; ``before`` is the id of the last one seen. An operator sees everybody's."""
         key = None if person.operator else person.key
-        return await asyncio.to_thread(self._ledger.history, key, limit=limit, before=before)
+        jobs = await asyncio.to_thread(self._ledger.history, key, limit=limit, before=before)
+        return [self._as_it_stands(job) for job in jobs]
 
     async def counts(self) -> dict[JobStatus, int]:
         """Number of jobs in each state."""
@@ -245,7 +279,7 @@ class Studio:
                 position = await asyncio.to_thread(self._ledger.position, job.id)
                 return Queued(job.id, position or 0)
             case JobStatus.RUNNING:
-                return self._bus.started(job.id)
+                return Paused(job.id) if job.paused else self._bus.started(job.id)
             case JobStatus.FINISHED:
                 return Finished(job.id, job.pictures)
             case JobStatus.FAILED:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import gradio as gr
 
 from calotype.errors import BadRequest, NotAllowed
-from calotype.events import Cancelled, Event, Failed, Finished, Queued, Started, Stepped, or_nothing
+from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued, Started, Stepped, or_nothing
 from calotype.job import Job, JobStatus
 from calotype.person import Person
 from calotype.studio import Studio
@@ -128,6 +128,9 @@ class Handlers:
                         page.status: views.status(f"Developing: step {step} of {steps}"),
                         page.stage: views.developing(jpeg, step, steps, notes),
                     }
+                case Paused():
+                    waiting, said = None, ""
+                    yield {page.status: views.status("Paused.")}
                 case Finished() | Failed() | Cancelled():
                     waiting = None  # the job itself says it all, see _ended
 

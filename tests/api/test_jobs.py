@@ -76,6 +76,30 @@ def test_cancel(api: httpx.Client) -> None:
     assert "cancelled" in missing.json()["error"]["message"]
 
 
+def test_pause_and_resume(api: httpx.Client, other: httpx.Client, operator: httpx.Client) -> None:
+    wish = {"steps": 100, "sampler": "euler_ancestral"}
+    plain = _events(api, _submit(api, **wish)["job_id"])[-1][1]["pictures"]
+    job_id = _submit(api, **wish)["job_id"]
+    address = f"/v1/jobs/{job_id}"
+    with api.stream("GET", f"{address}/events") as answer:
+        lines = answer.iter_lines()
+        assert "event: stepped" in lines  # reads so far
+        assert other.post(f"{address}/pause").status_code == 404
+        paused = api.post(f"{address}/pause").json()
+        assert (paused["status"], paused["paused"]) == ("running", True)
+        assert "event: paused" in lines
+        assert api.get(address).json()["paused"] is True
+        assert operator.post(f"{address}/resume").json()["paused"] is False
+        rest = list(lines)
+        assert "event: started" in rest
+        assert "event: finished" in rest
+    done = api.get(address).json()
+    assert [p["sha256"] for p in done["pictures"]] == [p["sha256"] for p in plain]
+    for act in ("pause", "resume"):
+        assert api.post(f"{address}/{act}").json()["status"] == "finished"
+        assert api.post(f"/v1/jobs/nothing/{act}").status_code == 404
+
+
 def test_a_key_makes_it_safe_to_repeat(api: httpx.Client, other: httpx.Client) -> None:
     def submit(client: httpx.Client) -> str:
         answer = client.post("/v1/jobs", json=WISH, headers={"Idempotency-Key": "k" * 200})

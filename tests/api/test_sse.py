@@ -6,7 +6,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-from calotype.events import Event, Failed, Queued, Started, Stepped
+import numpy as np
+import pytest
+
+from calotype.events import Event, Failed, Preview, Queued, Started, Stepped
 from calotype.remote import event_of
 from calotype_api.sse import follow
 
@@ -34,3 +37,26 @@ def test_what_is_sent_is_read_back() -> None:
 
 def test_without_notes_a_start_is_what_it_always_was() -> None:
     assert _sent(Started("j")) == [("started", '{"job_id": "j"}')]
+
+
+def test_a_preview_is_encoded_once_however_many_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = []
+    preview = Preview(np.zeros((4, 4, 3), np.uint8))
+    original = Preview.jpeg
+
+    def counted(self: Preview) -> bytes:
+        encoded.append(self)
+        return original(self)
+
+    monkeypatch.setattr(Preview, "jpeg", counted)
+
+    async def one() -> list[str]:
+        return [block async for block in follow(_events(Stepped("j", 1, 2, preview)), previews=True)]
+
+    async def everybody() -> list[list[str]]:
+        return await asyncio.gather(*(one() for _ in range(20)))
+
+    told = asyncio.run(everybody())
+    assert encoded == [preview]
+    assert all('"preview": "' in blocks[0] for blocks in told)
+    assert len({blocks[0] for blocks in told}) == 1

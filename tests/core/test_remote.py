@@ -21,7 +21,7 @@ from calotype.bootstrap import catalog_for
 from calotype.config import Settings
 from calotype.darkroom import Own, ServerGone, follow, open_darkroom
 from calotype.errors import BadRequest, NotAllowed, SetupError, UnknownJob
-from calotype.events import Cancelled, Failed, Finished, Queued, Started, Stepped
+from calotype.events import Cancelled, Failed, Finished, Paused, Queued, Started, Stepped
 from calotype.home import Home, ServerAddress
 from calotype.job import Picture
 from calotype.remote import Remote, answers, event_of
@@ -92,12 +92,13 @@ def test_events_there_and_back() -> None:
     assert event_of("queued", {"job_id": "j", "position": 3}) == Queued("j", 3)
     assert event_of("started", {"job_id": "j"}) == Started("j")
     assert event_of("started", {"job_id": "j", "notes": ["a note"]}) == Started("j", ("a note",))
+    assert event_of("paused", {"job_id": "j"}) == Paused("j")
     assert event_of("stepped", {"job_id": "j", "step": 1, "steps": 4, "preview": "…"}) == Stepped("j", 1, 4)
     finished = Finished("j", (Picture(0, 7, "ab", 64, 32, ("skipped",)),))
     assert event_of("finished", {"job_id": "j", "pictures": [picture]}) == finished
     assert event_of("failed", {"job_id": "j", "reason": "why"}) == Failed("j", "why")
     assert event_of("cancelled", {"job_id": "j"}) == Cancelled("j")
-    assert event_of("paused", {"job_id": "j"}) is None
+    assert event_of("mended", {"job_id": "j"}) is None
 
 
 def test_only_a_calotype_server_counts(canned: ServerAddress) -> None:

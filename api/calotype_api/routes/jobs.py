@@ -67,6 +67,18 @@ async def cancel(request: Request, job_id: str) -> Response:
     return Json(as_json(await door_of(request).studio.cancel(job_id, person_of(request))))
 
 
+@router.post("/v1/jobs/{job_id}/pause")
+async def pause(request: Request, job_id: str) -> Response:
+    """Let a running job stand where it is; one that is over stays what it is. Answers with the job."""
+    return Json(as_json(await door_of(request).studio.pause(job_id, person_of(request))))
+
+
+@router.post("/v1/jobs/{job_id}/resume")
+async def resume(request: Request, job_id: str) -> Response:
+    """Let a paused job go on; any other stays what it is. Answers with the job."""
+    return Json(as_json(await door_of(request).studio.resume(job_id, person_of(request))))
+
+
 @router.get("/v1/jobs/{job_id}/events")
 async def events(request: Request, job_id: str) -> Response:
     """Server-sent events from where the job stands to its end; ``previews=1`` adds small JPEGs to the steps."""

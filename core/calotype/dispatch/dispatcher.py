@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import platform
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from typing import Any, Final, TypeVar
 
 from calotype.bus import Bus
 from calotype.catalog import Catalog
+from calotype.dispatch.assigning import assign, is_ours, made_with, plugins_of
+from calotype.dispatch.listener import Listener
+from calotype.dispatch.pausing import Pauses
 from calotype.engine.assignment import Assignment, Host, HostListener, Rendered
-from calotype.errors import BadRequest, CalotypeError, SetupError
-from calotype.events import Failed, Finished, Preview, Queued, Started, Stepped
+from calotype.errors import SetupError
+from calotype.events import Failed, Finished, Queued
 from calotype.images.store import ImageStore
 from calotype.job import Job, Picture
 from calotype.ledger import Ledger
@@ -53,6 +54,7 @@ class Dispatcher:
         self._make_host = make_host
         self._slots, self._cap = slots, residents
         self._residents: dict[str, Assignment] = {}
+        self._pauses = Pauses(residents)
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
@@ -63,7 +65,7 @@ class Dispatcher:
         self._called_off: set[str] = set()
         self._changed = True
         self._stopping = threading.Event()
-        self._versions = {name: version(name) for name in ("calotype", "torch", "diffusers", "transformers")}
+        self._made_with = made_with()
         self.problem: str | None = None
         """Why there is no engine, in one line."""
 
@@ -89,19 +91,40 @@ class Dispatcher:
     def cancel(self, job_id: str) -> None:
         """Take a job off the host, if it is there. From the event loop."""
         self._called_off.add(job_id)
-        with self._lock:
-            self._residents.pop(job_id, None)
+        self._forget(job_id)
         if self._host is not None:
             self._host.cancel(job_id)
+
+    def pause(self, job_id: str) -> None:
+        """Let a running job stand where it is. From the event loop.
+
+        Raises :class:`BadRequest` if it does not run, or too many are paused.
+        """
+        with self._lock:
+            new = self._pauses.add(job_id, self._residents)
+        if new and self._host is not None:
+            self._host.pause(job_id)
+            self.wake()  # its slot is free
+
+    def resume(self, job_id: str) -> None:
+        """Let it go on. From the event loop."""
+        with self._lock:
+            was = self._pauses.discard(job_id)
+        if was and self._host is not None:
+            self._host.resume(job_id)
+
+    def is_paused(self, job_id: str) -> bool:
+        """Whether a job is paused here."""
+        return job_id in self._pauses
 
     async def run(self) -> None:
         """Start the host, then claim until :meth:`stop`."""
         try:
-            self._host = await asyncio.to_thread(self._make_host, _Listener(self))
+            self._host = await asyncio.to_thread(self._make_host, Listener(self._bus, self._rendered, self._failed))
         except Exception as error:
             self.problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             # our own errors say it all in one line; anything else wants its traceback
-            log.exception("the engine could not be started: %s", self.problem, exc_info=not _is_ours(error))
+            log.exception("the engine could not be started: %s", self.problem, exc_info=not is_ours(error))
             return
         if self._draining:  # stopped while it loaded
             await asyncio.to_thread(self._host.close)
@@ -127,13 +150,14 @@ class Dispatcher:
         deadline = time.monotonic() + drain
         while (left_s := deadline - time.monotonic()) > 0:
             self._wake.clear()
-            if not self._residents:
+            if self._running() == 0:  # the paused ones are not waited for
                 break
             with suppress(TimeoutError):  # woken by every job that ends
                 await asyncio.wait_for(self._wake.wait(), left_s)
         self.wake()
         with self._lock:
             left, self._residents = list(self._residents.values()), {}
+            self._pauses = Pauses(self._cap)
         for assignment in left:
             await asyncio.to_thread(self._ledger.release, assignment.job_id, assignment.epoch)
         if left:
@@ -146,7 +170,7 @@ class Dispatcher:
         """Fill the slots; beyond them admit whoever has no job here yet, so that a light user never waits long."""
         while not self._draining and len(self._residents) < self._cap:
             self._called_off.clear()
-            jobs = await asyncio.to_thread(self._claim_next, len(self._residents) >= self._slots)
+            jobs = await asyncio.to_thread(self._claim_next, self._running() >= self._slots)
             if not jobs:
                 return
             self._changed = True
@@ -170,7 +194,7 @@ class Dispatcher:
         try:
             assignment = assign(self._catalog, job, self._store)
         except Exception as error:  # a plugin, model or picture it names is no longer there
-            log.warning("job %s cannot be run any more: %s", job.id, error, exc_info=not _is_ours(error))
+            log.warning("job %s cannot be run any more: %s", job.id, error, exc_info=not is_ours(error))
             reason = f"it cannot be run any more: {error}"
             if self._ledger.fail(job.id, job.epoch, reason):
                 self._bus.publish(Failed(job.id, reason))
@@ -201,8 +225,7 @@ class Dispatcher:
     # what the host's threads report ----------------------------------------------------------------------------
 
     def _rendered(self, assignment: Assignment, pictures: Sequence[Rendered], record: Mapping[str, Any]) -> None:
-        recorded = {**record, "versions": self._versions, "python": platform.python_version()}
-        recorded["plugins"] = self._plugins_of(assignment)
+        recorded = {**record, **self._made_with, "plugins": plugins_of(self._catalog, assignment)}
 
         def write() -> tuple[Picture, ...] | None:
             stored = tuple(
@@ -240,63 +263,14 @@ class Dispatcher:
             self._gone(assignment.job_id)
 
     def _gone(self, job_id: str) -> None:
-        with self._lock:
-            self._residents.pop(job_id, None)
+        self._forget(job_id)
         self.wake()
 
-    def _plugins_of(self, assignment: Assignment) -> dict[str, str]:
-        names = [assignment.sampler.name, assignment.schedule.name, *(p.name for p, _ in assignment.postprocess)]
-        infos = self._catalog.registry.plugins
-        return {info.name: info.version for info in infos if info.on and set(info.adds) & set(names)}
+    def _forget(self, job_id: str) -> None:
+        with self._lock:
+            self._residents.pop(job_id, None)
+            self._pauses.discard(job_id)
 
-
-def assign(catalog: Catalog, job: Job, store: ImageStore) -> Assignment:
-    """Everything an engine needs for a claimed job. Raises :class:`BadRequest` if something is not there any more."""
-    request, registry = catalog.resolve(job.request), catalog.registry
-    assert request.sampler and request.schedule
-    if request.init_image is not None and not store.has(request.init_image):
-        raise BadRequest.of("init_image", "the file of the picture it starts from is gone")
-    if request.mask is not None and not store.has(request.mask):
-        raise BadRequest.of("mask", "its file is gone")
-    return Assignment(
-        job_id=job.id,
-        epoch=job.epoch,
-        person=job.person,
-        weight=job.weight,
-        request=request,
-        model=catalog.model(request),
-        sampler=registry.samplers[request.sampler],
-        sampler_params=catalog.params(request, request.sampler),
-        schedule=registry.schedules[request.schedule],
-        schedule_params=catalog.params(request, request.schedule),
-        postprocess=catalog.postprocess_chain(request),
-        init_image=None if request.init_image is None else store.path(request.init_image),
-        mask=None if request.mask is None else store.path(request.mask),
-    )
-
-
-def _is_ours(error: Exception) -> bool:
-    return isinstance(error, CalotypeError)
-
-
-class _Listener:
-    """The dispatcher's ear, called from the host's threads."""
-
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        self._dispatcher = dispatcher
-        self._bus = dispatcher._bus
-
-    def started(self, job_id: str, notes: tuple[str, ...]) -> None:
-        self._bus.publish(Started(job_id, notes))
-
-    def stepped(self, job_id: str, step: int, steps: int, preview: Preview | None) -> None:
-        self._bus.publish(Stepped(job_id, step, steps, preview))
-
-    def wants_preview(self, job_id: str) -> bool:
-        return self._bus.is_watched(job_id)
-
-    def rendered(self, assignment: Assignment, pictures: Sequence[Rendered], record: Mapping[str, Any]) -> None:
-        self._dispatcher._rendered(assignment, pictures, record)
-
-    def failed(self, assignment: Assignment, reason: str) -> None:
-        self._dispatcher._failed(assignment, reason)
+    def _running(self) -> int:
+        with self._lock:
+            return self._pauses.running(self._residents)

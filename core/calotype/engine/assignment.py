@@ -61,6 +61,14 @@ class HostListener(Protocol):
         """``step`` of ``steps`` are done, over all pictures of the job."""
         ...
 
+    def paused(self, job_id: str) -> None:
+        """It takes part in no further model call until it is resumed."""
+        ...
+
+    def resumed(self, job_id: str) -> None:
+        """It takes part again."""
+        ...
+
     def wants_preview(self, job_id: str) -> bool:
         """Whether anybody would see a preview."""
         ...
@@ -83,6 +91,14 @@ class Host(Protocol):
 
     def cancel(self, job_id: str) -> None:
         """Drop a job; it takes part in no further tick and nothing more is heard of it."""
+        ...
+
+    def pause(self, job_id: str) -> None:
+        """Let a job stand where it is; it costs its latents only. One whose steps are all done ends nevertheless."""
+        ...
+
+    def resume(self, job_id: str) -> None:
+        """Let a paused job go on where it stood; its pictures are the same as without the pause."""
         ...
 
     def close(self, timeout: float = 10.0) -> None:

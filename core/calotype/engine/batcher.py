@@ -60,8 +60,11 @@ def _answer(asked: Asked) -> Faults:
 
 
 def _predict(asked: Asked) -> tuple[list[torch.Tensor], float]:
-    """All rows through the model, in calls padded to row counts that agree bit for bit; the seconds of these calls."""
-    model, buckets = asked[0][0].denoiser.model, asked[0][0].buckets
+    """All rows through the model, in calls of row counts that agree bit for bit and that memory has room for.
+
+    Returns the outputs, and the seconds of these calls.
+    """
+    model, buckets = asked[0][0].denoiser.model, asked[0][0].fitting_buckets
     if buckets:
         rows = [row for _, rows in asked for row in rows]
         parts = [rows[start : start + buckets[-1]] for start in range(0, len(rows), buckets[-1])]

@@ -1,23 +1,31 @@
-"""From final latents to a PNG file: autoencoder, post-processors, encoder. One picture at a time, off the hot path."""
+"""From final latents to a PNG file: autoencoder, post-processors, encoder."""
 
 from __future__ import annotations
 
 import io
 import logging
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 import torch
 from PIL import Image
 
 from calotype.engine.assignment import Rendered
 from calotype.engine.run import Run
+from calotype.engine.watchdog import Abandoned, calling
 from calotype.postprocess import PIXEL_LIMIT, PictureInfo
 
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 log = logging.getLogger(__name__)
 
 
-def render(run: Run, notes: tuple[str, ...] = ()) -> Rendered:
-    """Decode, post-process and encode one run's picture. A post-processor that fails is skipped, and a note says so."""
+def render(run: Run, notes: tuple[str, ...] = (), skip: Mapping[str, str] = _NONE) -> Rendered:
+    """Decode, post-process and encode one run's picture.
+
+    A post-processor that fails is skipped, and a note says so. ``skip`` names those not to try, with their notes.
+    """
     assert run.latents is not None
     begun = time.perf_counter()
     rgb = run.denoiser.model.decode(run.latents)
@@ -29,8 +37,14 @@ def render(run: Run, notes: tuple[str, ...] = ()) -> Rendered:
     assignment = run.assignment
     info = PictureInfo(run.seed, assignment.request.prompt)
     for plugin, params in assignment.postprocess:
+        if plugin.name in skip:
+            notes = (*notes, skip[plugin.name])
+            continue
         try:
-            image = _checked(plugin.process(image.copy(), info, params))
+            with calling(assignment, "post-processor", plugin.name):
+                image = _checked(plugin.process(image.copy(), info, params))
+        except Abandoned:  # it came back too late: another thread has the picture
+            raise
         except BaseException as error:  # a plugin may raise anything; the picture is delivered without it
             log.warning("job %s: post-processor %s was skipped", assignment.job_id, plugin.name, exc_info=True)
             notes = (*notes, f"{plugin.label} was skipped: {error}")

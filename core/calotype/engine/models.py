@@ -8,12 +8,14 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from calotype.checkpoint import ModelInfo, weights
+from calotype.engine import memory
 from calotype.engine.exact import CANDIDATES, fix_small_linears, probe_buckets
 from calotype.engine.hints import Encode, Hints, hints_of
 from calotype.engine.levels import TrainedLevels
@@ -45,6 +47,14 @@ class LoadedModel:
     hints: Hints | None = None
     """None if its folder does not say what it was taught."""
     _buckets: dict[tuple[Shape, int], tuple[int, ...]] = field(default_factory=dict)
+    _row_bytes: dict[tuple[Shape, int], float] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes that its weights take."""
+        parts = (self.unet, self.vae, self.text_encoder)
+        tensors = [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     def latent_shape(self, width: int, height: int) -> Shape:
         """(C, H, W) of the latents of a picture of ``width`` × ``height`` pixels."""
@@ -85,29 +95,53 @@ class LoadedModel:
         """Row counts of a model call that agree bit for bit for this latent shape and length of the conditioning.
 
         () if every picture needs calls of its own. ``tokens`` is one window of the text encoder's unless said
-        otherwise. Measured at the first ask.
+        otherwise. Measured at the first ask, and how much memory a row takes with it.
         """
         key = shape, tokens or self.info.tokens
         if key not in self._buckets:
             started = time.perf_counter()
             found = self._probe(*key)
+            if found:
+                self._row_bytes[key] = self._measure(*key)
             took = time.perf_counter() - started
             self._buckets[key] = found
             told = f"row counts {found} agree" if found else "no row counts agree: pictures do not share calls"
             log.debug("%s, latents %s, %d tokens, %.1f s: %s", self.info.name, shape, key[1], took, told)
         return self._buckets[key]
 
+    def fitting(self, shape: Shape, tokens: int | None = None) -> tuple[int, ...]:
+        """Those :meth:`buckets` whose calls take no more than their share of the memory that is free now.
+
+        At least the smallest: somebody has to be served, and a call that fails after all is halved.
+        """
+        buckets, row = self.buckets(shape, tokens), self._row_bytes.get((shape, tokens or self.info.tokens), 0.0)
+        allowed = memory.CALL_SHARE * memory.free(self.device)
+        return tuple(rows for rows in buckets if rows * row <= allowed) or buckets[:1]
+
+    def _measure(self, shape: Shape, tokens: int) -> float:
+        """Bytes that a call takes for each row; infinite if not even two rows fit now."""
+        inputs = self._samples(shape, tokens)
+        try:
+            self.predict(*inputs)  # the first call of a kind takes more, once
+            return memory.peak(self.device, lambda: self.predict(*inputs)) / len(inputs[0])
+        except torch.OutOfMemoryError:
+            return inf
+
     def _probe(self, shape: Shape, tokens: int) -> tuple[int, ...]:
         if self.device.type != "cpu":
             return CANDIDATES  # no promise of equal bits there; a few shapes keep its caches warm
         if self.info.parameters * shape[1] * shape[2] > PROBE_LIMIT:
             return ()
+        x, t, conditioning = self._samples(shape, tokens)
+        return probe_buckets(lambda rows: self.predict(x[rows], t[rows], conditioning[rows]))
+
+    def _samples(self, shape: Shape, tokens: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Two rows of something: arguments of :meth:`predict`."""
         generator = torch.Generator().manual_seed(0)
         x = torch.randn((2, *shape), generator=generator)
         t = torch.rand(2, generator=generator) * self.levels.steps
         width = int(self.unet.config.cross_attention_dim)
-        conditioning = torch.randn((2, tokens, width), generator=generator)
-        return probe_buckets(lambda rows: self.predict(x[rows], t[rows], conditioning[rows]))
+        return x, t, torch.randn((2, tokens, width), generator=generator)
 
 
 def load(info: ModelInfo, device: torch.device) -> LoadedModel:

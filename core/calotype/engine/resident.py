@@ -1,11 +1,13 @@
-"""A job that an engine has taken in."""
+"""A job that an engine has taken in, and the book of those that are here."""
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from calotype.engine.assignment import Assignment, Rendered
@@ -35,6 +37,12 @@ class Resident:
     """Of the ticks it took part in, samplers' arithmetic included."""
     last_preview: float = 0.0
     shown: Preview | None = None
+    paused: bool = False
+    """It takes part in no tick. Changed by the engine's thread only."""
+    handed_over: set[int] = field(default_factory=set)
+    """Indices of the pictures that were given to be finished."""
+    hung: dict[str, str] = field(default_factory=dict)
+    """Post-processors that did not come back, and what to say of each: its further pictures do without."""
 
     @property
     def step(self) -> int:
@@ -78,3 +86,45 @@ class Resident:
                 run.close()
             except Exception:  # a stranger's generator may raise even on close; it is gone either way
                 log.exception("job %s: its sampler raised while it was closed", self.assignment.job_id)
+
+
+class Residents:
+    """Who is here: from :meth:`add` until the job is done, has failed or is called off. Thread-safe.
+
+    Whoever takes a resident out is the only one who reports its end.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._here: dict[str, Resident] = {}
+
+    def add(self, resident: Resident) -> None:
+        """It comes in."""
+        with self._lock:
+            self._here[resident.assignment.job_id] = resident
+
+    def find(self, job_id: str) -> Resident | None:
+        """The resident of a job."""
+        return self._here.get(job_id)
+
+    def has(self, resident: Resident) -> bool:
+        """Whether it is still here."""
+        return self._here.get(resident.assignment.job_id) is resident
+
+    def take_out(self, resident: Resident) -> bool:
+        """Whether it was still here."""
+        with self._lock:
+            if not self.has(resident):
+                return False
+            del self._here[resident.assignment.job_id]
+            return True
+
+    def clear(self) -> None:
+        """Nobody is here any more."""
+        with self._lock:
+            self._here.clear()
+
+    def folders(self) -> set[Path]:
+        """Of the models that they need."""
+        with self._lock:
+            return {resident.assignment.model.folder for resident in self._here.values()}

@@ -15,6 +15,7 @@ from calotype.engine.denoiser import Denoiser, Row
 from calotype.engine.masks import Held
 from calotype.engine.models import Shape
 from calotype.engine.starting import Start
+from calotype.engine.watchdog import calling
 from calotype.errors import ModelError, SamplerMisbehaved
 from calotype.sampling import Estimate, Query, Sampling
 
@@ -51,14 +52,16 @@ class Run:
         self.denoiser = denoiser
         self.shape = denoiser.model.latent_shape(request.width, request.height)
         self.steps = request.steps_done
-        self.sigmas = _checked_sigmas(assignment, denoiser)[-self.steps - 1 :]
+        with calling(assignment, "schedule", assignment.schedule.name):
+            self.sigmas = _checked_sigmas(assignment, denoiser)[-self.steps - 1 :]
         self.start = None if start is None else self._fits(start)
         self.latents: torch.Tensor | None = None
         """The result, once the sampler has returned."""
         self.preview: np.ndarray | None = None
         self.model_seconds = 0.0
         """Of the model's calls in its ticks. A job's are the sum over its runs: one call for several counts once."""
-        self._calls_left = assignment.sampler.calls(self.steps)
+        with self._calling():
+            self._calls_left = assignment.sampler.calls(self.steps)
         self._sampling: Sampling | None = None
         self._query: Query | None = None
 
@@ -76,6 +79,11 @@ class Run:
     def buckets(self) -> tuple[int, ...]:
         """Row counts of the calls that it takes part in; see :meth:`LoadedModel.buckets`."""
         return self.denoiser.model.buckets(self.shape, self.denoiser.tokens)
+
+    @property
+    def fitting_buckets(self) -> tuple[int, ...]:
+        """Those that memory has room for now; see :meth:`LoadedModel.fitting`."""
+        return self.denoiser.model.fitting(self.shape, self.denoiser.tokens)
 
     @property
     def step(self) -> int:
@@ -114,11 +122,24 @@ class Run:
         self.preview = self.denoiser.model.projection.rgb(self._estimate.denoised)
 
     def close(self) -> None:
-        """Stop the sampler where it stands."""
+        """Stop the sampler where it stands. Its code has a say in that: it may raise anything, or hang."""
         if self._sampling is not None:
-            self._sampling.close()
+            with self._calling():
+                self._sampling.close()
+
+    def bury(self) -> Sampling | None:
+        """The sampler's generator, forgotten here. Whoever lets go of it runs the sampler's code."""
+        sampling, self._sampling = self._sampling, None
+        return sampling
+
+    def _calling(self) -> calling:
+        return calling(self.assignment, "sampler", self.assignment.sampler.name)
 
     def _advance(self, estimate: Estimate | None) -> None:
+        with self._calling():
+            self._go_on(estimate)
+
+    def _go_on(self, estimate: Estimate | None) -> None:
         name = self.assignment.sampler.name
         try:
             if self._sampling is None:

@@ -28,7 +28,7 @@ from calotype.request import Request
 class Bench:
     """Hands jobs to a host and waits for what becomes of them. Implements HostListener."""
 
-    def __init__(self, catalog: Catalog, slots: int, threads: int = 1) -> None:
+    def __init__(self, catalog: Catalog, slots: int, threads: int = 1, **more: Any) -> None:
         self.catalog = catalog
         self._folder = tempfile.TemporaryDirectory()
         self.store = ImageStore(Path(self._folder.name))
@@ -38,9 +38,10 @@ class Bench:
         self.steps: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         self.previews: defaultdict[str, list[Preview]] = defaultdict(list)
         self.order: list[str] = []
+        self.standing: defaultdict[str, list[str]] = defaultdict(list)
         self.notes: dict[str, tuple[str, ...]] = {}
         self._changed = threading.Condition()
-        self.host = InProcessHost(self, device="cpu", threads=threads, slots=slots)
+        self.host = InProcessHost(self, device="cpu", threads=threads, slots=slots, **more)
 
     def assignment(self, person: str = "p", **fields: Any) -> Assignment:
         request = self.catalog.resolve(Request.parse({"prompt": "blue cat", **fields}))
@@ -70,7 +71,7 @@ class Bench:
 
     def model(self, name: str = "calotype-emoji") -> LoadedModel:
         self.alone(steps=1, model=name)
-        return next(model for model in self.host._models.values() if model.info.name == name)
+        return self.host._shelf.find(self.catalog.models[name])
 
     # HostListener
 
@@ -85,6 +86,16 @@ class Bench:
             self.steps[job_id].append((step, steps))
             if preview is not None:
                 self.previews[job_id].append(preview)
+            self._changed.notify_all()
+
+    def paused(self, job_id: str) -> None:
+        with self._changed:
+            self.standing[job_id].append("paused")
+            self._changed.notify_all()
+
+    def resumed(self, job_id: str) -> None:
+        with self._changed:
+            self.standing[job_id].append("resumed")
             self._changed.notify_all()
 
     def wants_preview(self, job_id: str) -> bool:

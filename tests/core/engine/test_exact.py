@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from calotype.checkpoint import EMBEDDED, inspect
 from calotype.engine.exact import CANDIDATES, FixedRowsLinear, bucket_for, fix_small_linears, probe_buckets
 
 
@@ -65,7 +66,7 @@ def test_bucket_for(rows: int, bucket: int) -> None:
 
 def test_the_embedded_model_has_room_to_batch(bench: object) -> None:
     bench.alone(steps=1)  # type: ignore[attr-defined]
-    model = next(m for m in bench.host._models.values() if m.info.name == "calotype-emoji")  # type: ignore[attr-defined]
+    model = bench.host._shelf.find(inspect(EMBEDDED))  # type: ignore[attr-defined]
     for tokens in (24, 48):  # of a prompt within the text encoder's window, and of one of two windows
         buckets = model.buckets((12, 16, 16), tokens)
         assert set(buckets) <= set(CANDIDATES)

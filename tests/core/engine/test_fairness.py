@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from calotype.engine.fairness import Service
-
-
-@dataclass(eq=False)
-class FakeRun:
-    """Stands for a run in this arithmetic only; the real ones are driven in test_host.py."""
-
-    person: str
-    row_cost: float = 1.0
-    batching_key: str = "m"
-    weight: float = 1.0
-    assignment: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.assignment = SimpleNamespace(person=self.person, weight=self.weight)
+from core_runs import FakeRun
 
 
 @given(

@@ -12,7 +12,7 @@ import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from PIL import Image
 
-from calotype.checkpoint import EMBEDDED
+from calotype.checkpoint import EMBEDDED, inspect
 from calotype.request import Request
 
 
@@ -44,7 +44,7 @@ def test_parity_text_to_image(bench: Any, tiny_sd1: Path, which: str, guidance: 
     }  # fmt: skip
     job = bench.join(**fields)
     ours = np.asarray(Image.open(io.BytesIO(bench.pngs(job)[0])), dtype=np.float32) / 255
-    loaded = bench.host._models[str(folder.resolve())]
+    loaded = bench.host._shelf.find(inspect(folder))
     request = bench.catalog.resolve(Request.parse(fields))
     sigmas = bench.catalog.registry.schedules["normal"].sigmas(8, loaded.levels, None)
     channels, side = loaded.info.latent_channels, loaded.latent_shape(64, 64)[1]
@@ -69,7 +69,7 @@ def test_parity_image_to_image(bench: Any, strength: float, done: int) -> None:
     job = bench.join(**fields)
     ours = np.asarray(Image.open(io.BytesIO(bench.pngs(job)[0])), dtype=np.float32) / 255
     assert bench.steps[job][-1] == (done, done)
-    levels = bench.host._models[str(EMBEDDED.resolve())].levels
+    levels = bench.host._shelf.find(inspect(EMBEDDED)).levels
     sigmas = bench.catalog.registry.schedules["normal"].sigmas(8, levels, None)
     pipe = StableDiffusionImg2ImgPipeline.from_pretrained(
         EMBEDDED, safety_checker=None, requires_safety_checker=False, local_files_only=True

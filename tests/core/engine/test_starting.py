@@ -31,7 +31,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 def loaded(bench: Any, name: str) -> Any:
     bench.alone(steps=1, model=name)
-    return next(model for model in bench.host._models.values() if model.info.name == name)
+    return bench.host._shelf.find(bench.catalog.models[name])
 
 
 def test_the_weaker_the_change_the_more_is_kept(bench: Any) -> None:

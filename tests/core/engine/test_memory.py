@@ -1,0 +1,172 @@
+"""Memory: which models stay, how large a call may be, and what happens if one was too large after all."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from calotype.catalog import Catalog
+from calotype.checkpoint import EMBEDDED, inspect, weights_size
+from calotype.engine import memory
+from calotype.engine.models import LoadedModel, load
+from calotype.engine.shelf import Shelf
+from calotype.plugins.registry import Registry
+
+CPU = torch.device("cpu")
+TINY = "tiny-sd1"
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_sd1: Path) -> LoadedModel:
+    return load(inspect(tiny_sd1), CPU)
+
+
+def copies(model: LoadedModel, count: int) -> list[LoadedModel]:
+    """The same model as if it lay in so many folders."""
+    return [replace(model, info=replace(model.info, folder=Path(f"/m{place}"))) for place in range(count)]
+
+
+def kept(shelf: Shelf) -> list[str]:
+    return [folder.name for folder in shelf._kept]
+
+
+def test_a_models_size_is_that_of_its_weights(tiny: LoadedModel) -> None:
+    assert weights_size(tiny.info.folder) * 0.9 < tiny.size < weights_size(tiny.info.folder) * 1.1
+
+
+def test_the_least_recently_used_goes_first(tiny: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
+    shelf, models = Shelf(3 * tiny.size), copies(tiny, 5)
+    for model in models[:3]:
+        shelf.keep(model)
+    assert shelf.find(models[0].info) is models[0]
+    with caplog.at_level(logging.INFO):
+        shelf.keep(models[3])
+    assert kept(shelf) == ["m2", "m0", "m3"]
+    assert "CALOTYPE_MODEL_MEMORY" in caplog.text
+    shelf.keep(models[4], in_use={Path("/m2"), Path("/m0")})
+    assert kept(shelf) == ["m2", "m0", "m4"], "one that is in use takes its memory all the same"
+    shelf.keep(models[1], in_use={Path(f"/m{place}") for place in range(5)})
+    assert kept(shelf) == ["m0", "m4", "m1"], "if no other can go, the oldest of them"
+    shelf.make_room(2 * tiny.size)
+    assert kept(shelf) == ["m1"]
+
+
+def test_one_is_kept_though_it_is_too_large_and_one_in_use_is_found(tiny: LoadedModel) -> None:
+    shelf = Shelf(1)
+    first, second = copies(tiny, 2)
+    shelf.keep(first)
+    assert kept(shelf) == ["m0"]
+    shelf.keep(second)
+    assert kept(shelf) == ["m1"]
+    assert shelf.find(first.info) is first, "jobs still use it: it is not loaded a second time"
+    there = weakref.ref(first)
+    info = first.info
+    del first
+    gc.collect()
+    assert there() is None
+    assert shelf.find(info) is None
+
+
+def test_a_host_keeps_to_the_budget(bench: Any, registry: Registry, tiny_sd1: Path) -> None:
+    catalog = Catalog(registry, [inspect(EMBEDDED), inspect(tiny_sd1)])
+    small = type(bench)(catalog, slots=4, model_memory=1)
+    try:
+        for fields in ({"model": TINY, "steps": 2, "seed": 1}, {"steps": 2, "seed": 1}) * 2:
+            assert small.alone(**fields) == bench.alone(**fields)
+            small.wait(lambda: len(small.host._shelf._kept) == 1)
+    finally:
+        small.host.close()
+
+
+def test_the_peak_of_a_call_grows_with_its_rows(tiny: LoadedModel) -> None:
+    model = load(inspect(EMBEDDED), CPU)
+    shape, width = model.latent_shape(64, 64), int(model.unet.config.cross_attention_dim)
+
+    def call(rows: int) -> Callable[[], object]:
+        inputs = torch.zeros(rows, *shape), torch.full((rows,), 500.0), torch.zeros(rows, model.info.tokens, width)
+        return lambda: model.predict(*inputs)
+
+    two, eight = memory.peak(CPU, call(2)), memory.peak(CPU, call(8))
+    assert two > 2 * 1000 * 100
+    assert 3.5 < eight / two < 4.5
+    assert memory.peak(CPU, lambda: torch.zeros(1000)) == 4000
+    assert 0 < memory.free(CPU) <= memory.total(CPU)
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Rows of every model call."""
+    seen: list[int] = []
+    predict = LoadedModel.predict
+
+    def noted(self: LoadedModel, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return predict(self, x, *more)
+
+    monkeypatch.setattr(LoadedModel, "predict", noted)
+    return seen
+
+
+def in_company(bench: Any, jobs: int = 4) -> tuple[list[list[bytes]], list[list[bytes]]]:
+    fields = [{"seed": seed, "steps": 6, "sampler": "euler_ancestral"} for seed in range(jobs)]
+    alone = [bench.alone(**each) for each in fields]
+    together = [bench.join(f"p{place}", **each) for place, each in enumerate(fields)]
+    return alone, [bench.pngs(job) for job in together]
+
+
+@pytest.mark.parametrize(("rows", "most"), [(0.0, 2), (4.5, 4), (100.0, 8)])
+def test_calls_keep_to_what_is_free(
+    bench: Any, sizes: list[int], monkeypatch: pytest.MonkeyPatch, rows: float, most: int
+) -> None:
+    model = bench.host._shelf.find(inspect(EMBEDDED))
+    shape = model.latent_shape(64, 64)
+    row = model._row_bytes[shape, model.info.tokens]
+    assert row > 100_000
+    assert {2, 4, 8} <= set(model.buckets(shape))
+    monkeypatch.setattr(memory, "free", lambda device: int(rows * row / memory.CALL_SHARE))
+    alone, together = in_company(bench)
+    assert together == alone
+    assert max(sizes) == most
+
+
+def test_out_of_memory_is_halved_and_the_bytes_stay(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, _ = in_company(bench)
+    predict = LoadedModel.predict
+    failed: list[int] = []
+
+    def small(self: LoadedModel, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        if len(x) > 4:
+            failed.append(len(x))
+            raise torch.OutOfMemoryError("no memory for this")
+        return predict(self, x, *more)
+
+    monkeypatch.setattr(LoadedModel, "predict", small)
+    assert in_company(bench) == (alone, alone)
+    assert failed
+
+
+def test_only_what_cannot_be_run_at_all_fails(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, _ = in_company(bench)
+    predict = LoadedModel.predict
+
+    def picky(self: LoadedModel, x: torch.Tensor, t: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
+        if any(torch.equal(row, marks) for row in conditioning):
+            raise torch.OutOfMemoryError("no memory for this one")
+        return predict(self, x, t, conditioning)
+
+    model = bench.host._shelf.find(inspect(EMBEDDED))
+    marks = bench.host._encoder.encode(model, "a green owl").hidden
+    monkeypatch.setattr(LoadedModel, "predict", picky)
+    fields = [{"seed": seed, "steps": 6, "sampler": "euler_ancestral"} for seed in range(4)]
+    culprit = bench.join("culprit", prompt="a green owl", steps=6)
+    jobs = [bench.join(f"p{place}", **each) for place, each in enumerate(fields)]
+    assert "needs more memory than this machine has" in bench.failure(culprit)
+    assert [bench.pngs(job) for job in jobs] == alone
