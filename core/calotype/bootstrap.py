@@ -104,3 +104,4 @@ async def open_service(
         finally:
             chores.stop()
             ledger.close()
+            gc.unfreeze()

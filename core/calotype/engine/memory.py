@@ -38,7 +38,7 @@ def free(device: torch.device) -> int:
     found = [_available()]
     limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
     if limit is not None and used is not None:
-        found.append(max(0, limit - used))
+        found.append(max(0, limit - used + _cached_files()))
     known: list[int] = [each for each in found if each is not None]
     return min(known) if known else total(device) // 2
 
@@ -98,6 +98,15 @@ def _available() -> int | None:
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     return None
+
+
+def _cached_files() -> int:
+    """Bytes of files that the kernel counts as used by the container, and lets go of when memory is asked for."""
+    with suppress(OSError, ValueError):
+        lines = (_CGROUP / "memory.stat").read_text("ascii").splitlines()
+        counts = dict(line.split(maxsplit=1) for line in lines)
+        return int(counts.get("inactive_file", 0)) + int(counts.get("active_file", 0))
+    return 0
 
 
 def _number(file: Path) -> int | None:
