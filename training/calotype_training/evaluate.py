@@ -29,7 +29,7 @@ from calotype_training.progress import Progress
 from calotype_training.sheet import contact_sheet, sample
 from calotype_training.text import TextEncoder
 
-_JUDGE_STEPS: Final = 4000
+_JUDGE_STEPS: Final = 3500
 _AT_ONCE: Final = 32
 _REAL: Final = 512
 SHEET: Final = (
