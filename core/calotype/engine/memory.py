@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,9 @@ MODELS_SHARE: Final = 0.5
 CALL_SHARE: Final = 0.5
 """Share of what is free that one model call may take."""
 _CGROUP: Final = Path("/sys/fs/cgroup")
+_SEEN_FOR: Final = 0.5
+_seen: dict[torch.device, tuple[float, int]] = {}
+"""When we looked, by the monotonic clock, and what was free."""
 
 
 def total(device: torch.device) -> int:
@@ -30,6 +34,15 @@ def total(device: torch.device) -> int:
 
 
 def free(device: torch.device) -> int:
+    """:func:`free_now`, as it was found within the last half second: asking costs more than a small sampler's step."""
+    at, found = _seen.get(device, (float("-inf"), 0))
+    if (now := time.monotonic()) - at > _SEEN_FOR:
+        found = free_now(device)
+        _seen[device] = now, found
+    return found
+
+
+def free_now(device: torch.device) -> int:
     """What could be had now. Where nothing tells (not Linux), half of all there is."""
     if device.type == "cuda":
         unused, _ = torch.cuda.mem_get_info(device)

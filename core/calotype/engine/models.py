@@ -124,7 +124,7 @@ class LoadedModel:
             self.predict(*inputs)  # the first call of a kind takes more, once
             return memory.peak(self.device, lambda: self.predict(*inputs)) / len(inputs[0])
         except torch.OutOfMemoryError:
-            return float(memory.free(self.device))
+            return float(memory.free_now(self.device))
 
     def _probe(self, shape: Shape, tokens: int) -> tuple[int, ...]:
         if self.device.type != "cpu":
