@@ -263,6 +263,8 @@ def test_all_scores_are_shares_and_the_command_line_writes_them_with_a_sheet(
     found = json.loads((tmp_path / "out" / "now.json").read_text("utf-8"))
     assert found.pop("weights") == weights_name(model)
     assert found.pop("quick") is True
+    defaults = json.loads((model / "calotype.json").read_text("utf-8"))["defaults"]
+    assert found.pop("settings") == {name: defaults[name] for name in ("steps", "guidance", "guidance_rescale")}
     shares = dict(_shares(found))
     assert len(shares) > 15
     for name, value in shares.items():

@@ -41,6 +41,9 @@ def card(dataset: Dataset, facts: dict[str, Any], scores: Path = SCORES) -> str:
     if found is not None and (found["weights"] != facts["weights"] or found["quick"]):
         found = None  # of other weights
     return Template(_CARD.read_text("utf-8")).substitute(
+        guidance=f"{facts['defaults']['guidance']:g}",
+        rescale=f"{facts['defaults']['guidance_rescale']:g}",
+        steps=facts["defaults"]["steps"],
         parameters=f"{facts['parameters'] / 1e6:.1f}",
         psnr=f"{facts['psnr']['both']:.1f}",
         count=len(dataset.concepts),

@@ -125,7 +125,8 @@ class Run:
         """Stop the sampler where it stands. Its code has a say in that: it may raise anything, or hang."""
         if self._sampling is not None:
             with self._calling():
-                self._sampling.close()
+                if (close := getattr(self._sampling, "close", None)) is not None:  # any iterator may have been returned
+                    close()
 
     def bury(self) -> Sampling | None:
         """The sampler's generator, forgotten here. Whoever lets go of it runs the sampler's code."""
