@@ -114,7 +114,7 @@ async def measured(service: Service, streams: list[tuple[str, str]], watchers: i
     used = service.cpu() - cpu
     previews = [(now - then) / seconds for now, then in zip(seen, before, strict=True)]
     if lost := sum(task.done() for task in tasks):
-        raise SystemExit(f"{lost} of {watchers} watchers lost their connection")
+        raise SystemExit(f"{lost} of {watchers} watchers have nothing to watch any more: fewer seconds, please")
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

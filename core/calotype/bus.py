@@ -57,7 +57,8 @@ class Watcher:
                     finally:
                         timer.cancel()
                     continue
-                self._due = max(self._due + pace, now + pace / 2)  # a loop that wakes a little late keeps the pace
+                # a loop that wakes a little late keeps the pace; never further ahead than one step
+                self._due = min(max(self._due + pace, now + pace / 2), now + pace)
             return self._events.popleft()
 
     def take(self, event: Event) -> None:

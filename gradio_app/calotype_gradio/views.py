@@ -53,7 +53,8 @@ def hint(model: ModelInfo) -> str:
     """What the chosen model is good for, as far as we know it."""
     if model.folder != EMBEDDED.resolve():
         return ""
-    text = "A small emoji model is at work: about 100 things (animals, food, vehicles …), in a few simple words."
+    things = f"{len(model.vocabulary.concepts)} things" if model.vocabulary is not None else "a few things"
+    text = f"A small emoji model is at work: {things} (animals, food, vehicles …), in a few simple words."
     return f'<p class="ct-hint">{text}</p>'
 
 

@@ -30,13 +30,13 @@ _SETTINGS: Final = {
     "name": "calotype-emoji",
     "title": "Calotype emoji v1 (embedded, 64 px)",
     "defaults": {
-        "steps": 20, "sampler": "dpmpp_2m", "schedule": "normal", "guidance": 4.0, "guidance_rescale": 0.5,
+        "steps": 20, "sampler": "euler_ancestral", "schedule": "normal", "guidance": 2.0, "guidance_rescale": 0.5,
     },
     "sizes": [[64, 64]],
     "postprocess": ["upscale"],
     "examples": [
-        "blue cat", "penguin with a top hat", "rocket, 3d style", "pixel portrait of a woman with red hair", "red car",
-        "sunflower, flat style",
+        "purple fox", "robot with sunglasses", "rocket, 3d style", "pixel portrait of a woman with red hair",
+        "blue car", "sunflower, flat style",
     ],
 }  # fmt: skip
 """``calotype.json``: the settings that the model looks best with."""

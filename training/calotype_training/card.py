@@ -38,8 +38,11 @@ def card(dataset: Dataset, facts: dict[str, Any], scores: Path = SCORES) -> str:
     drawn = [entry for entry in dataset.entries if entry["style"] in STYLES]
     sources = sorted({entry["package"] for entry in drawn})
     found = _read(scores / "current.json")
-    if found is not None and (found["weights"] != facts["weights"] or found["quick"]):
-        found = None  # of other weights
+    drawn_with = {name: facts["defaults"][name] for name in ("steps", "guidance", "guidance_rescale")}
+    if found is not None and (
+        found["weights"] != facts["weights"] or found["quick"] or found["settings"] != drawn_with
+    ):
+        found = None  # of other weights, or drawn otherwise
     return Template(_CARD.read_text("utf-8")).substitute(
         guidance=f"{facts['defaults']['guidance']:g}",
         rescale=f"{facts['defaults']['guidance_rescale']:g}",

@@ -55,6 +55,8 @@ class Dispatcher:
         self._slots, self._cap = slots, residents
         self._residents: dict[str, Assignment] = {}
         self._pauses = Pauses(residents)
+        self._denoised: set[str] = set()
+        """Residents whose steps are done: they are only to be finished, and cannot be paused any more."""
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
@@ -101,7 +103,8 @@ class Dispatcher:
         Raises :class:`BadRequest` if it does not run, or too many are paused.
         """
         with self._lock:
-            new = self._pauses.add(job_id, self._residents)
+            able = {each: assignment for each, assignment in self._residents.items() if each not in self._denoised}
+            new = self._pauses.add(job_id, able)
         if new and self._host is not None:
             self._host.pause(job_id)
             self.wake()  # its slot is free
@@ -120,7 +123,9 @@ class Dispatcher:
     async def run(self) -> None:
         """Start the host, then claim until :meth:`stop`."""
         try:
-            self._host = await asyncio.to_thread(self._make_host, Listener(self._bus, self._rendered, self._failed))
+            self._host = await asyncio.to_thread(
+                self._make_host, Listener(self._bus, self._rendered, self._failed, self._steps_done)
+            )
         except Exception as error:
             self.problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             # our own errors say it all in one line; anything else wants its traceback
@@ -270,6 +275,13 @@ class Dispatcher:
         with self._lock:
             self._residents.pop(job_id, None)
             self._pauses.discard(job_id)
+            self._denoised.discard(job_id)
+
+    def _steps_done(self, job_id: str) -> None:
+        with self._lock:
+            if job_id in self._residents:
+                self._denoised.add(job_id)
+                self._pauses.discard(job_id)  # it came too late: the engine passes over it
 
     def _running(self) -> int:
         with self._lock:

@@ -18,9 +18,13 @@ class Listener:
         bus: Bus,
         rendered: Callable[[Assignment, Sequence[Rendered], Mapping[str, Any]], None],
         failed: Callable[[Assignment, str], None],
+        denoised: Callable[[str], None],
     ) -> None:
-        """``rendered`` and ``failed`` write down how a job ended; they may take their time."""
-        self._bus, self.rendered, self.failed = bus, rendered, failed
+        """``rendered`` and ``failed`` write down how a job ended; they may take their time.
+
+        ``denoised`` hears of a job whose steps are all done.
+        """
+        self._bus, self.rendered, self.failed, self._denoised = bus, rendered, failed, denoised
 
     def started(self, job_id: str, notes: tuple[str, ...]) -> None:
         """See :class:`HostListener`."""
@@ -28,6 +32,8 @@ class Listener:
 
     def stepped(self, job_id: str, step: int, steps: int, preview: Preview | None) -> None:
         """See :class:`HostListener`."""
+        if step >= steps:
+            self._denoised(job_id)
         self._bus.publish(Stepped(job_id, step, steps, preview))
 
     def paused(self, job_id: str) -> None:

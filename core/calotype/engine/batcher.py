@@ -10,7 +10,7 @@ import torch
 
 from calotype.engine.denoiser import Row
 from calotype.engine.exact import bucket_for
-from calotype.engine.models import LoadedModel
+from calotype.engine.models import LoadedModel, is_out_of_memory
 from calotype.engine.run import Run
 from calotype.engine.watchdog import Abandoned
 from calotype.errors import CalotypeError
@@ -98,6 +98,6 @@ def _own(run: Run, error: BaseException) -> CalotypeError:
 
 
 def _explain(error: Exception) -> str:
-    if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
+    if is_out_of_memory(error):
         return "the picture needs more memory than this machine has; try a smaller size"
     return "the model could not be run; the operator finds the reason in the log"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from calotype.engine.assignment import Rendered
 from calotype.engine.run import Run
-from calotype.engine.watchdog import Abandoned, calling, said
+from calotype.engine.watchdog import Abandoned, account, calling, said
 from calotype.postprocess import PIXEL_LIMIT, PictureInfo
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
@@ -45,9 +45,10 @@ def render(run: Run, notes: tuple[str, ...] = (), skip: Mapping[str, str] = _NON
                 image = _checked(plugin.process(image.copy(), info, params))
             except Abandoned:  # it came back too late: another thread has the picture
                 raise
-            except BaseException as error:  # a plugin may raise anything; the picture is delivered without it
-                log.warning("job %s: post-processor %s was skipped", assignment.job_id, plugin.name, exc_info=True)
-                notes = (*notes, f"{plugin.label} was skipped: {said(error)}")
+            except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; the picture is delivered without it
+                why, where = said(error), account(error)  # inside the call, and before the log's lock is taken
+                log.warning("job %s: post-processor %s was skipped\n%s", assignment.job_id, plugin.name, where)
+                notes = (*notes, f"{plugin.label} was skipped: {why}")
     processed = time.perf_counter()
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=6)

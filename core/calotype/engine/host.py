@@ -138,6 +138,7 @@ class InProcessHost:
             self._shelf.make_room(weights_size(info.folder), in_use)
             model = load(info, self.device)
         self._shelf.keep(model, in_use)
+        self._shelf.settle()
         return model
 
     def _prepare(self, resident: Resident, tokens: int | None = None) -> None:
@@ -204,9 +205,9 @@ class InProcessHost:
 
     def _fail(self, resident: Resident, error: BaseException) -> None:
         """Returns at once: the failure is written down by a thread of its own."""
-        job_id = resident.assignment.job_id
-        log.error("job %s failed: %s", job_id, error, exc_info=error)
+        own = isinstance(error, CalotypeError)
         if self._residents.take_out(resident):
-            own = isinstance(error, CalotypeError)
             reason = str(error) if own else "something went wrong while it was made; the operator finds it in the log"
             self._telling.submit(partial(self._listener.failed, resident.assignment, reason))
+        told = error if own else type(error).__name__
+        log.error("job %s failed: %s", resident.assignment.job_id, told, exc_info=error)

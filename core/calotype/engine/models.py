@@ -8,6 +8,8 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,8 @@ from calotype.engine.levels import TrainedLevels
 from calotype.engine.previews import Projection
 from calotype.errors import ModelError, SetupError
 
+_MEASURE_AGAIN: Final = 60.0
+"""Seconds after which a call that did not fit into memory is measured again."""
 PROBE_LIMIT: Final = 2e10
 """Parameters × latent pixels up to which row counts are probed on a CPU. Above, one picture a call fills the
 machine: batching gains nothing there, and a probe would take minutes."""
@@ -47,8 +51,10 @@ class LoadedModel:
     """None if its folder does not say what it was taught."""
     _buckets: dict[tuple[Shape, int], tuple[int, ...]] = field(default_factory=dict)
     _row_bytes: dict[tuple[Shape, int], float] = field(default_factory=dict)
+    _tried: dict[tuple[Shape, int], float] = field(default_factory=dict)
+    """When that was measured last, by the monotonic clock."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes that its weights take."""
         parts = (self.unet, self.vae, self.text_encoder)
@@ -101,7 +107,7 @@ class LoadedModel:
             started = time.perf_counter()
             found = self._probe(*key)
             if found:
-                self._row_bytes[key] = self._measure(*key)
+                self._measure(*key)
             took = time.perf_counter() - started
             self._buckets[key] = found
             told = f"row counts {found} agree" if found else "no row counts agree: pictures do not share calls"
@@ -113,18 +119,25 @@ class LoadedModel:
 
         At least the smallest: somebody has to be served, and a call that fails after all is halved.
         """
-        buckets, row = self.buckets(shape, tokens), self._row_bytes.get((shape, tokens or self.info.tokens), 0.0)
+        buckets, key = self.buckets(shape, tokens), (shape, tokens or self.info.tokens)
+        if buckets and key not in self._row_bytes and time.monotonic() - self._tried.get(key, -inf) > _MEASURE_AGAIN:
+            self._measure(*key)
+        row = self._row_bytes.get(key, inf)
         allowed = memory.CALL_SHARE * memory.free(self.device)
         return tuple(rows for rows in buckets if rows * row <= allowed) or buckets[:1]
 
-    def _measure(self, shape: Shape, tokens: int) -> float:
-        """Bytes that a call takes for each row; if not even two rows fit now, all that is free."""
+    def _measure(self, shape: Shape, tokens: int) -> None:
+        """Note the bytes that a call takes for each row, unless not even two rows fit now."""
         inputs = self._samples(shape, tokens)
+        self._tried[shape, tokens] = time.monotonic()
         try:
             self.predict(*inputs)  # the first call of a kind takes more, once
-            return memory.peak(self.device, lambda: self.predict(*inputs)) / len(inputs[0])
-        except torch.OutOfMemoryError:
-            return float(memory.free_now(self.device))
+            peak = memory.peak(self.device, lambda: self.predict(*inputs))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            self._row_bytes[shape, tokens] = peak / len(inputs[0])
 
     def _probe(self, shape: Shape, tokens: int) -> tuple[int, ...]:
         if self.device.type != "cpu":
@@ -187,6 +200,11 @@ def load(info: ModelInfo, device: torch.device) -> LoadedModel:
     hints = hints_of(info.vocabulary, _pooled(info, tokenizer, text_encoder, device), info.name)
     log.info("loaded %s on %s in %.1f s", info.name, device, time.perf_counter() - started)
     return LoadedModel(info, _hash(info), device, levels, unet, vae, text_encoder, tokenizer, projection, hints)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a call needed more memory than there is; a CPU's allocator raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))
 
 
 def resolve_device(wanted: str) -> torch.device:

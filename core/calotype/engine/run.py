@@ -15,7 +15,7 @@ from calotype.engine.denoiser import Denoiser, Row
 from calotype.engine.masks import Held
 from calotype.engine.models import Shape
 from calotype.engine.starting import Start
-from calotype.engine.watchdog import calling, said
+from calotype.engine.watchdog import calling, misbehaved
 from calotype.errors import ModelError, SamplerMisbehaved
 from calotype.sampling import Estimate, Query, Sampling
 
@@ -61,7 +61,10 @@ class Run:
         self.model_seconds = 0.0
         """Of the model's calls in its ticks. A job's are the sum over its runs: one call for several counts once."""
         with self._calling():
-            self._promised = self._calls_left = assignment.sampler.calls(self.steps)
+            try:
+                self._promised = self._calls_left = assignment.sampler.calls(self.steps)
+            except BaseException as error:  # noqa: BLE001 - as when it runs
+                raise misbehaved(f"sampler {assignment.sampler.name}", error) from None
         self._sampling: Sampling | None = None
         self._query: Query | None = None
 
@@ -152,8 +155,8 @@ class Run:
             held, result = self.denoiser.held, self._checked(stop.value, "its result")
             self.latents = result if held is None else held.clean(result)
             return
-        except BaseException as error:  # a stranger's code may even raise SystemExit; it must not end our thread
-            raise SamplerMisbehaved(f"sampler {name}: it raised {type(error).__name__}: {said(error)}") from error
+        except BaseException as error:  # noqa: BLE001 - it may even raise SystemExit: that must not end our thread
+            raise misbehaved(f"sampler {name}", error) from None
         if not isinstance(query, Query):
             raise SamplerMisbehaved(f"sampler {name}: it yielded {type(query).__name__}, not a Query")
         self._checked(query.x, "a query")
@@ -201,8 +204,8 @@ def _checked_sigmas(assignment: Assignment, denoiser: Denoiser) -> list[float]:
         sigmas = [
             float(s) for s in assignment.schedule.sigmas(steps, denoiser.model.levels, assignment.schedule_params)
         ]
-    except Exception as error:
-        raise SamplerMisbehaved(f"schedule {name}: it raised {type(error).__name__}: {said(error)}") from error
+    except BaseException as error:  # noqa: BLE001 - as in a sampler
+        raise misbehaved(f"schedule {name}", error) from None
     falling = all(a > b for a, b in pairwise(sigmas))
     if len(sigmas) != steps + 1 or sigmas[-1] != 0 or not falling or not sigmas[0] < float("inf"):
         raise SamplerMisbehaved(f"schedule {name}: {steps + 1} falling noise levels that end in 0 were due")

@@ -27,6 +27,7 @@ class Shelf:
         """``budget`` in bytes. One model is kept even if it alone is larger."""
         self._budget = budget
         self._lock = threading.Lock()
+        self._thawed = False
         self._kept: dict[Path, LoadedModel] = {}
         """The latest used stands last."""
         self._alive: WeakValueDictionary[Path, LoadedModel] = WeakValueDictionary()
@@ -38,8 +39,7 @@ class Shelf:
             model = self._alive.get(info.folder)
             if model is not None:  # one that was taken off is back
                 self._kept.pop(info.folder, None)
-                self._kept[info.folder] = model
-                self._make_room(self._budget, info.folder, ())
+                self._kept[info.folder] = model  # room is made when another is loaded
             return model
 
     def keep(self, model: LoadedModel, in_use: Collection[Path] = ()) -> None:
@@ -58,6 +58,13 @@ class Shelf:
         with self._lock:
             self._make_room(self._budget - size, None, in_use)
 
+    def settle(self) -> None:
+        """After models have gone: let go of what is left of them, then freeze what is here as it was."""
+        if self._thawed:
+            self._thawed = False
+            gc.collect()
+            gc.freeze()
+
     def _make_room(self, budget: int, but: Path | None, in_use: Collection[Path]) -> None:
         held = sum(model.size for model in self._alive.values())
         going = [folder for folder in self._kept if folder != but]
@@ -66,7 +73,9 @@ class Shelf:
                 return
             gone = self._kept.pop(folder)
             held -= gone.size
-            gc.unfreeze()  # or what is in cycles, a text encoder's parts, would never be let go of (see bootstrap.py)
+            if gc.get_freeze_count():  # or what is in cycles, a text encoder's parts, would never be let go of
+                gc.unfreeze()  # see bootstrap.py
+                self._thawed = True
             later = ", when the jobs that use it have ended" if folder in in_use else ""
             told = "model %s (%.0f MB) leaves the memory%s: models may take %.0f MB (CALOTYPE_MODEL_MEMORY)"
             log.info(told, gone.info.name, gone.size / _MB, later, self._budget / _MB)

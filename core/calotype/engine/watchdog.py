@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Final, Protocol
 
 from calotype.engine.assignment import Assignment
+from calotype.errors import SamplerMisbehaved
 
 _here = threading.local()
 
@@ -126,6 +127,24 @@ def said(error: BaseException) -> str:
         return " ".join(str(error).split())[:300]
     except BaseException:  # noqa: BLE001 - if the thread was given up meanwhile, the end of the call tells
         return "(it cannot even say why)"
+
+
+def account(error: BaseException) -> str:
+    """The traceback of an error of a stranger's code, as text. As with :func:`said`, ask inside the call."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException:  # noqa: BLE001 - as above
+        return "(it cannot be put into words)"
+
+
+def misbehaved(who: str, error: BaseException) -> SamplerMisbehaved:
+    """What a job fails with if a stranger's code raised: raise it ``from None``.
+
+    The traceback is kept as text, so that nobody runs that code again who only wants to log it.
+    """
+    told = SamplerMisbehaved(f"{who}: it raised {type(error).__name__}: {said(error)}")
+    told.add_note(account(error))
+    return told
 
 
 class Watched(Protocol):

@@ -93,11 +93,12 @@ class Worker:
     def _replace(self, call: Call, stack: str) -> None:
         assert self._hung is not None
         told = "job %s: %s %s hangs, for over %g s now; another %s thread goes on without it. It hangs here:\n%s"
-        log.error(told, call.assignment.job_id, call.kind, call.name, self._limit, self._name, stack)
         self._stuck.append(self._seat)
         self._seen = None
         self._begin(partial(self._hung, call))
         self._ask_the_stuck()
+        # last: the stuck one may hold the log's lock
+        log.error(told, call.assignment.job_id, call.kind, call.name, self._limit, self._name, stack)
 
     def _ask_the_stuck(self) -> None:
         self._stuck = [seat for seat in self._stuck if not seat.left]
