@@ -32,7 +32,7 @@ def _events(client: httpx.Client, job_id: str, **params: str) -> list[tuple[str,
 
 def test_the_life_of_a_job(api: httpx.Client) -> None:
     job = _submit(api, images=2)
-    assert job["request"]["sampler"] == "dpmpp_2m"
+    assert job["request"]["sampler"] == "euler_ancestral"
     job_id = job["job_id"]
     events = _events(api, job_id)
     names = [name for name, _ in events]
