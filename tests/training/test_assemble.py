@@ -125,7 +125,7 @@ def test_scores_of_other_weights_are_not_these_weights(tmp_path: Path, house: Ho
     (tmp_path / "current.json").write_text(json.dumps(scores), "utf-8")
     assert "Not evaluated yet." in card(house.dataset, facts, tmp_path)
     for quick in (True, False):
-        ours = scores | {"weights": facts["weights"], "quick": quick}
+        ours = scores | {"weights": facts["weights"], "settings": facts["defaults"], "quick": quick}
         (tmp_path / "current.json").write_text(json.dumps(ours), "utf-8")
         assert ("Not evaluated yet." in card(house.dataset, facts, tmp_path)) is quick
 

@@ -303,6 +303,38 @@ def test_a_postprocessor_that_hangs_is_skipped_and_said(
     assert quick.failures == {}
 
 
+def test_a_postprocessor_that_hangs_on_saying_what_it_raised(quick: Any, bench: Any) -> None:
+    """Whoever logs such an error would hang too, and with the log's lock everybody who logs."""
+
+    class Endless(Exception):
+        def __str__(self) -> str:
+            spin()
+            return ""
+
+    def hang() -> None:
+        raise Endless
+
+    plain = bench.alone(seed=5, steps=2)
+    assignment = quick.assignment(seed=5, steps=2)
+    culprit = replace(assignment, postprocess=[(HangingStep(hang), NoParams()), *assignment.postprocess])
+    quick.host.join(culprit)
+    assert quick.pngs(culprit.job_id) == plain
+    (picture,) = quick.rendered_by[culprit.job_id]
+    assert picture.notes == ("Stuck was skipped: it did not come back within 2 s",)
+
+
+def test_promises_that_cannot_be_made(quick: Any, expected: Any) -> None:
+    class Promises(Hangs):
+        def calls(self, steps: int) -> int:
+            raise Unspeakable
+
+    culprit = with_sampler(quick, Promises(spin))
+    ids = neighbours(quick)
+    quick.host.join(culprit)
+    assert quick.failure(culprit.job_id) == "sampler hangs: it raised Unspeakable: (it cannot even say why)"
+    assert [quick.pngs(job) for job in ids] == expected
+
+
 def test_cancelling_while_a_postprocessor_hangs(quick: Any, bench: Any) -> None:
     hanging = threading.Event()
 
