@@ -29,7 +29,7 @@ def test_one_command_one_picture(house: House) -> None:
         with Image.open(io.BytesIO(await attachment.read())) as image:
             assert image.size == (64, 64)
         said = words(message)
-        for part in ("**blue cat**", "Calotype emoji", "DPM\\+\\+ 2M", "5 steps", "guidance 4", "seed 1", " s"):
+        for part in ("**blue cat**", "Calotype emoji", "Euler ancestral", "5 steps", "guidance 2", "seed 1", " s"):
             assert part in said
         assert labels(message) == ["Re-roll", "Vary", "Delete"]
         assert await at.studio.deliveries("discord") == []

@@ -72,7 +72,7 @@ ROWS = {
     "parameter's value": _imagine("cat", "--set", "upscale.factor=3", field="options.upscale.factor"),
     "parameter NaN": _imagine("cat", "--set", "film_grain.strength=NaN", field="options.film_grain.strength"),
     "set without value": _imagine("cat", "--set", "upscale", field="set", says="PLUGIN.PARAM=VALUE"),
-    "set unused plugin": _imagine("cat", "--set", "euler_ancestral.eta=1", field="options.euler_ancestral"),
+    "set unused plugin": _imagine("cat", "--set", "karras.rho=5", field="options.karras"),
     "option unknown": _imagine("cat", "--stepz", "3", field="stepz", says="No such option"),
     "command unknown": Row(("paint",), "No such command 'paint'."),
     "output folder": _imagine("cat", "-o", "missing/cat.png", field="output", says="does not exist"),

@@ -60,8 +60,9 @@ def test_what_is_left_of_a_burst_that_failed_disturbs_no_other(
 ) -> None:
     short, *others = requests(registry, 4)
     wanted = stand.burst([short]).jobs[0].pngs
-    slow = [request.model_copy(update={"sampler": "heun", "steps": 100}) for request in others]
-    bad = short.model_copy(update={"sampler": "euler"})
+    plain = {name: chosen for name, chosen in short.options.items() if name not in registry.samplers}
+    slow = [request.model_copy(update={"sampler": "heun", "steps": 100, "options": plain}) for request in others]
+    bad = short.model_copy(update={"sampler": "euler", "options": plain})
     with monkeypatch.context() as patched:
         patched.setattr(type(registry.samplers["euler"]), "run", lambda *_: iter(()))
         with pytest.raises(CalotypeError, match="a job of the burst failed"):

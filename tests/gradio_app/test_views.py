@@ -63,9 +63,9 @@ def test_only_a_small_picture_is_enlarged_by_its_pixels(job: Job) -> None:
 def test_what_was_used_and_how_long(job: Job, catalog: Catalog) -> None:
     shown = views.used(job, catalog)
     for part in (
-        "DPM++ 2M",
+        "Euler ancestral (eta 1.0)",
         "20 steps",
-        "guidance 4",
+        "guidance 2",
         "256 × 256",
         "factor 4",
         "seed 9007199254740991",

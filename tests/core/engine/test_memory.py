@@ -47,7 +47,7 @@ def test_the_least_recently_used_goes_first(tiny: LoadedModel, caplog: pytest.Lo
     for model in models[:3]:
         shelf.keep(model)
     assert shelf.find(models[0].info) is models[0]
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "calotype"):
         shelf.keep(models[3])
     assert kept(shelf) == ["m2", "m0", "m3"]
     assert "CALOTYPE_MODEL_MEMORY" in caplog.text
