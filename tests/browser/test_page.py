@@ -205,10 +205,10 @@ def test_a_kept_seed_gives_the_same_picture(open_page: Callable[..., Page]) -> N
 
 def test_an_example_fills_the_prompt_and_runs(open_page: Callable[..., Page]) -> None:
     page = open_page()
-    page.get_by_role("button", name="pink castle").click()
+    page.get_by_role("button", name="blue car").click()
     finish(page)
-    expect(page.locator("#prompt textarea")).to_have_value("pink castle")
-    expect(page.locator(".ct-finished img")).to_have_attribute("alt", "pink castle")
+    expect(page.locator("#prompt textarea")).to_have_value("blue car")
+    expect(page.locator(".ct-finished img")).to_have_attribute("alt", "blue car")
 
 
 def test_the_download_is_the_file(open_page: Callable[..., Page]) -> None:
