@@ -44,7 +44,7 @@ def test_seed_zero_and_guidance_one_are_kept(catalog: Catalog) -> None:
         ({"options": {"magic": {}}}, "options.magic", "no such plugin; there are"),
         ({"options": {"film_grain": {"strength": 7}}}, "options.film_grain.strength", "7 is too large; at most 1"),
         ({"options": {"film_grain": {"colour": 7}}}, "options.film_grain.colour", "parameters of film_grain: strength"),
-        ({"options": {"karras": {"rho": 7}}}, "options.karras", "schedule is normal"),
+        ({"options": {"heun": {}}}, "options.heun", "is not used: sampler is euler_ancestral, schedule is normal"),
         ({"sampler": "euler", "options": {"euler": True}}, "options.euler", "only a post-processor is true or false"),
         ({"schedule": "karras", "options": {"karras": {"rho": "no"}}}, "options.karras.rho", "'no' is not a number"),
     ],

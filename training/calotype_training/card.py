@@ -38,9 +38,8 @@ def card(dataset: Dataset, facts: dict[str, Any], scores: Path = SCORES) -> str:
     drawn = [entry for entry in dataset.entries if entry["style"] in STYLES]
     sources = sorted({entry["package"] for entry in drawn})
     found = _read(scores / "current.json")
-    drawn_with = {name: facts["defaults"][name] for name in ("steps", "guidance", "guidance_rescale")}
     if found is not None and (
-        found["weights"] != facts["weights"] or found["quick"] or found["settings"] != drawn_with
+        found["weights"] != facts["weights"] or found["quick"] or found["settings"] != drawn_with(facts["defaults"])
     ):
         found = None  # of other weights, or drawn otherwise
     return Template(_CARD.read_text("utf-8")).substitute(
@@ -60,6 +59,11 @@ def card(dataset: Dataset, facts: dict[str, Any], scores: Path = SCORES) -> str:
         ceiling=f"{found['judge on real pictures']['concept']:.1%}" if found else "(not measured)",
         scores=table(scores) if found else "Not evaluated yet.",
     )
+
+
+def drawn_with(defaults: dict[str, Any]) -> dict[str, Any]:
+    """Of a model folder's default settings those that the evaluation draws with."""
+    return {name: defaults[name] for name in ("steps", "guidance", "guidance_rescale") if name in defaults}
 
 
 def weights_name(folder: Path) -> str:

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from calotype_training.captions import Scene
-from calotype_training.card import weights_name
+from calotype_training.card import drawn_with, weights_name
 from calotype_training.concepts import ACCESSORIES, COLOURS, Concept, read_held_out
 from calotype_training.dataset import Dataset
 from calotype_training.errors import TrainingError, first_line
@@ -58,7 +58,7 @@ class Painter:
             raise TrainingError(f"{folder} could not be loaded: {first_line(error)}") from error
         self.taught = {word for name, synonyms in words.items() for word in (name, *synonyms)}
         """Every name that it was taught."""
-        self.settings = {name: defaults[name] for name in ("steps", "guidance", "guidance_rescale") if name in defaults}
+        self.settings = drawn_with(defaults)
         """What it draws with; :func:`sample` has its own where the folder says nothing."""
 
     @torch.inference_mode()

@@ -18,8 +18,8 @@ PROMPTS: Final = (
     "penguin, 3d style", "dog and pizza", "red fish on a yellow background", "pixel portrait of a woman with red hair",
     "castle, pixel style", "two birds", "happy face", "robot with sunglasses",
 )  # fmt: skip
-GUIDANCE: Final = 4.0
-RESCALE: Final = 0.5
+_GUIDANCE: Final = 4.0
+_RESCALE: Final = 0.5
 
 
 @torch.inference_mode()
@@ -30,8 +30,8 @@ def sample(
     seeds: list[int],
     *,
     steps: int = 20,
-    guidance: float = GUIDANCE,
-    guidance_rescale: float = RESCALE,
+    guidance: float = _GUIDANCE,
+    guidance_rescale: float = _RESCALE,
 ) -> torch.Tensor:
     """(N, 12, 16, 16) latents by DDIM, guidance rescaled as in the engine. One seed a prompt."""
     from diffusers import DDIMScheduler

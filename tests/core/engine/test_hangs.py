@@ -166,11 +166,23 @@ class Unspeakable(Exception):
         raise SystemExit("no")
 
 
-def test_a_sampler_that_cannot_even_say_what_it_raised_fails_alone(quick: Any, expected: Any) -> None:
-    def hang() -> None:
-        raise Unspeakable
+class Endless(Exception):
+    """Its words never come."""
 
-    culprit = with_sampler(quick, Hangs(hang))
+    def __str__(self) -> str:
+        spin()
+        return ""
+
+
+def raising(error: type[Exception]) -> Callable[[], None]:
+    def raises() -> None:
+        raise error
+
+    return raises
+
+
+def test_a_sampler_that_cannot_even_say_what_it_raised_fails_alone(quick: Any, expected: Any) -> None:
+    culprit = with_sampler(quick, Hangs(raising(Unspeakable)))
     ids = neighbours(quick)
     quick.host.join(culprit)
     assert quick.failure(culprit.job_id) == "sampler hangs: it raised Unspeakable: (it cannot even say why)"
@@ -179,15 +191,7 @@ def test_a_sampler_that_cannot_even_say_what_it_raised_fails_alone(quick: Any, e
 
 
 def test_a_sampler_that_hangs_on_saying_what_it_raised(quick: Any, expected: Any) -> None:
-    class Endless(Exception):
-        def __str__(self) -> str:
-            spin()
-            return ""
-
-    def hang() -> None:
-        raise Endless
-
-    culprit = with_sampler(quick, Hangs(hang))
+    culprit = with_sampler(quick, Hangs(raising(Endless)))
     ids = neighbours(quick)
     quick.host.join(culprit)
     assert "did not come back" in quick.failure(culprit.job_id)
@@ -305,18 +309,10 @@ def test_a_postprocessor_that_hangs_is_skipped_and_said(
 
 def test_a_postprocessor_that_hangs_on_saying_what_it_raised(quick: Any, bench: Any) -> None:
     """Whoever logs such an error would hang too, and with the log's lock everybody who logs."""
-
-    class Endless(Exception):
-        def __str__(self) -> str:
-            spin()
-            return ""
-
-    def hang() -> None:
-        raise Endless
-
     plain = bench.alone(seed=5, steps=2)
     assignment = quick.assignment(seed=5, steps=2)
-    culprit = replace(assignment, postprocess=[(HangingStep(hang), NoParams()), *assignment.postprocess])
+    step = HangingStep(raising(Endless))
+    culprit = replace(assignment, postprocess=[(step, NoParams()), *assignment.postprocess])
     quick.host.join(culprit)
     assert quick.pngs(culprit.job_id) == plain
     (picture,) = quick.rendered_by[culprit.job_id]

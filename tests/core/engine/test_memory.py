@@ -57,6 +57,10 @@ def test_the_least_recently_used_goes_first(tiny: LoadedModel, caplog: pytest.Lo
     del models[2]
     shelf.make_room(tiny.size, in_use={Path(f"/m{place}") for place in range(5)})
     assert kept(shelf) == ["m0", "m4"], "if no other can go, the oldest of them"
+    models.clear()
+    del model
+    shelf.make_room(2 * tiny.size)
+    assert kept(shelf) == ["m4"]
 
 
 def test_one_is_kept_though_it_is_too_large_and_one_in_use_is_found(tiny: LoadedModel) -> None:
