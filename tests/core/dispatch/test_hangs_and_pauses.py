@@ -153,10 +153,11 @@ def test_a_paused_job_frees_its_slot_and_comes_out_the_same(tmp_path: Path) -> N
 
 def test_what_cannot_be_paused(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with service(tmp_path, slots=3, residents=6) as studio:
-            jobs = [await studio.submit(wish(steps=150, images=4), ANNA) for _ in range(3)]
+        # each picture has a slot, so all four begin at once, and none ends before we are done
+        async with service(tmp_path, slots=16, residents=4) as studio:
+            jobs = [await studio.submit(wish(steps=150, images=4), ANNA) for _ in range(4)]
             for job in jobs:
-                await until(studio, job, Started)
+                await until(studio, job, Stepped)
             queued = await studio.submit(wish(), ANNA)
             with pytest.raises(BadRequest, match="job: it has not begun yet"):
                 await studio.pause(queued.id, ANNA)
