@@ -51,8 +51,10 @@ dev: $(VENV)/.dev
 run: install
 	$(BIN)/calotype serve $(ARGS)
 
+## Two processes: most tests wait for one core's arithmetic. JOBS=0 runs them in one, for a debugger
+JOBS ?= 2
 test: dev
-	$(BIN)/python -m pytest -m "not browser" $(ARGS)
+	$(BIN)/python -m pytest -m "not browser" -n $(JOBS) --dist loadfile $(ARGS)
 
 check: dev
 	$(BIN)/ruff check .

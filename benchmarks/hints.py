@@ -29,7 +29,9 @@ def plural(name: str) -> str:
     """Of a concept's name; "" where it is one already or has none."""
     if name in PLURALS:
         return PLURALS[name]
-    if name in ("grapes", "cherries", "french fries", "sunglasses", "fish", "coffee", "fire"):
+    if name.endswith(("fish", "deer", "sheep", "bacon", "spaghetti")):
+        return ""
+    if name.endswith("s") and not name.endswith(("us", "ss")):  # grapes, sunglasses, scissors
         return ""
     if name.endswith("y") and name[-2] not in "aeiou":
         return f"{name[:-1]}ies"

@@ -74,6 +74,7 @@ class _Progress:
     def __init__(self, studio: Studio, line: Wire, budget: Budget, job: Job, address: Address) -> None:
         self._studio, self._wire, self._budget, self._job, self._address = studio, line, budget, job, address
         self._latest: Event | None = None
+        self._step: Stepped | None = None
         self._notes: tuple[str, ...] = ()
         self._edited = -EACH_EVERY
 
@@ -95,9 +96,12 @@ class _Progress:
                             continue
                         if not isinstance(event, Queued | Started | Stepped):
                             return
-                        self._latest = event
+                        if isinstance(event, Stepped):
+                            self._step = event
                         if isinstance(event, Started):
                             self._notes = event.notes or self._notes
+                        # one that goes on after a pause stands where it stood
+                        self._latest = self._step if isinstance(event, Started) and self._step else event
                     elif turn is not None:
                         turn = None
                         await self._show()

@@ -106,3 +106,4 @@ async def open_service(
         finally:
             chores.stop()
             ledger.close()
+            gc.unfreeze()

@@ -10,7 +10,6 @@ import asyncio
 import threading
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
 from calotype.events import FINAL, Event, Paused, Started, Stepped
@@ -20,6 +19,9 @@ _REMEMBERED: Final = 1024
 
 _STEPS_A_SECOND: Final = 4000
 """Steps handed out over all watchers: up to 200 see each of 20 steps a second, 1,000 see four."""
+
+_FEW: Final = 50
+"""So many watchers see every step as it comes."""
 
 
 class Watcher:
@@ -31,8 +33,8 @@ class Watcher:
         self.loop = asyncio.get_running_loop()
         self._events: deque[Event] = deque()
         self._wake = asyncio.Event()
-        self._stepped_at = float("-inf")
-        """When the last step was handed out, by the loop's clock."""
+        self._due = float("-inf")
+        """When the next step may be handed out, by the loop's clock."""
 
     def close(self) -> None:
         """Stop watching."""
@@ -46,13 +48,16 @@ class Watcher:
                 await self._wake.wait()
             event = self._events[0]
             if isinstance(event, Stepped):
-                early = self._stepped_at + self._bus.pace - self.loop.time()
-                if len(self._events) == 1 and early > 0:
+                now, pace = self.loop.time(), self._bus.pace
+                if len(self._events) == 1 and now < self._due <= now + pace:
                     self._wake.clear()
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), early)
+                    timer = self.loop.call_later(self._due - now, self._wake.set)
+                    try:
+                        await self._wake.wait()
+                    finally:
+                        timer.cancel()
                     continue
-                self._stepped_at = self.loop.time()
+                self._due = max(self._due + pace, now + pace / 2)  # a loop that wakes a little late keeps the pace
             return self._events.popleft()
 
     def take(self, event: Event) -> None:
@@ -107,7 +112,7 @@ class Bus:
     @property
     def pace(self) -> float:
         """Seconds between two steps that one watcher is told of."""
-        return self._number / _STEPS_A_SECOND
+        return self._number / _STEPS_A_SECOND if self._number > _FEW else 0.0
 
     def watched(self) -> list[str]:
         """Jobs that somebody watches."""

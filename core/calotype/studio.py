@@ -197,7 +197,12 @@ class Studio:
         """
         job = await self.job(job_id, person)
         if not job.status.final:
-            self._work.pause(job_id)
+            try:
+                self._work.pause(job_id)
+            except BadRequest:
+                job = await self.job(job_id, person)
+                if not job.status.final:  # else it ended while we asked
+                    raise
         return self._as_it_stands(job)
 
     async def resume(self, job_id: str, person: Person) -> Job:

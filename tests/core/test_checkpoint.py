@@ -17,11 +17,11 @@ def test_the_embedded_model_is_described() -> None:
     info = inspect(EMBEDDED)
     assert (info.name, info.family, info.prediction) == ("calotype-emoji", "sd1", "v_prediction")
     assert (info.latent_channels, info.vae_scale, info.tokens) == (12, 4, 24)
-    assert info.parameters == 7_382_076
+    assert info.parameters == 13_820_972
     assert info.relative_cost == info.parameters / SD15_PARAMETERS
     assert info.examples
     assert info.vocabulary is not None
-    assert dict(info.vocabulary.concepts)["cat"] == ("kitty", "feline")
+    assert dict(info.vocabulary.concepts)["cat"] == ("kitty", "kitten", "house cat")
 
 
 def test_a_plain_folder_is_described(tiny_sd1: Path) -> None:

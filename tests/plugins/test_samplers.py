@@ -53,7 +53,7 @@ def test_the_last_step_lands_on_the_last_estimate(sampler: calotype.Sampler, ste
 @pytest.mark.parametrize(
     ("sampler", "low", "high"),
     [(Euler(), 0.9, 1.1), (Heun(), 1.85, 2.15), (DPMpp2M(), 1.85, 2.15)],
-    ids=str,
+    ids=lambda each: getattr(each, "name", None),
 )
 def test_order_of_convergence(sampler: calotype.Sampler, low: float, high: float) -> None:
     assert low < order_of_convergence(sampler, 65, 257) < high

@@ -117,7 +117,10 @@ def test_the_table_of_scores(tmp_path: Path) -> None:
 
 
 def test_scores_of_other_weights_are_not_these_weights(tmp_path: Path, house: House, model: Path) -> None:
-    facts = {"parameters": 1e6, "psnr": {"both": 30.0}, "seen": 7, "weights": weights_name(model)}
+    facts = {
+        "parameters": 1e6, "psnr": {"both": 30.0}, "seen": 7, "weights": weights_name(model),
+        "defaults": {"steps": 20, "guidance": 4.0, "guidance_rescale": 0.5},
+    }  # fmt: skip
     scores = json.loads((SCORES / "current.json").read_text("utf-8"))
     (tmp_path / "current.json").write_text(json.dumps(scores), "utf-8")
     assert "Not evaluated yet." in card(house.dataset, facts, tmp_path)

@@ -68,12 +68,12 @@ def test_real_pictures_have_their_labels(house: House) -> None:
 def test_the_judge_learns(house: House, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "_BATCH", 32)
     monkeypatch.setattr(judge, "_RATE", 1e-2)
-    trained = train_judge(house.dataset, home, 20)
+    trained = train_judge(house.dataset, home, 30)
     assert not trained.training
     latents, labels = RealPictures(house.dataset, home, 5).batch(100)
     with torch.no_grad():
         verdict = trained(latents)
-    assert (verdict.concepts.argmax(1) == labels[:, 0]).float().mean() > 0.3  # by chance one in twelve
+    assert (verdict.concepts.argmax(1) == labels[:, 0]).float().mean() > 0.25  # by chance one in twelve
     assert verdict.colours.shape == (100, len(COLOURS) + 1) and verdict.accessories.shape == (100, len(ACCESSORIES) + 1)
 
 
@@ -263,6 +263,8 @@ def test_all_scores_are_shares_and_the_command_line_writes_them_with_a_sheet(
     found = json.loads((tmp_path / "out" / "now.json").read_text("utf-8"))
     assert found.pop("weights") == weights_name(model)
     assert found.pop("quick") is True
+    defaults = json.loads((model / "calotype.json").read_text("utf-8"))["defaults"]
+    assert found.pop("settings") == {name: defaults[name] for name in ("steps", "guidance", "guidance_rescale")}
     shares = dict(_shares(found))
     assert len(shares) > 15
     for name, value in shares.items():

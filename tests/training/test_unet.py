@@ -205,7 +205,7 @@ def test_a_process_whose_parent_was_killed_ends_and_writes_nothing(
 ) -> None:
     before = (begun / "unet.pt").read_bytes()
     worker = house.worker(plan())
-    monkeypatch.setattr(os, "getppid", lambda: 1)
+    monkeypatch.setattr(os, "getppid", lambda: -1)
     with pytest.raises(TrainingError, match="the process that began it has ended; run it again to go on"):
         worker.run()
     assert (begun / "unet.pt").read_bytes() == before

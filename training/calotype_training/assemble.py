@@ -91,6 +91,7 @@ def _fill(fresh: Path, dataset: Dataset, home: Path, state: dict[str, Any], late
         "parameters": sum(p.numel() for p in unet.parameters()),
         "psnr": measure(dataset, home),
         "weights": weights_name(fresh),
+        "defaults": _SETTINGS["defaults"],
     }
     (fresh / "README.md").write_text(card(dataset, facts), "utf-8")
     (fresh / "NOTICE").write_text(notice(dataset), "utf-8")

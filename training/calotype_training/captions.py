@@ -14,7 +14,7 @@ from calotype_training.concepts import ACCESSORIES, COLOURS, WEARERS, Concept, r
 
 STYLES: Final = ("flat", "3d", "noto", "twemoji", "glossy", "pixel")
 COUNTS: Final = {2: "two", 3: "three"}
-SIZES: Final = {0.55: ("small", "little", "tiny"), 0.95: ("big", "large", "huge")}
+SIZES: Final = {0.62: ("small", "little", "tiny"), 0.95: ("big", "large", "huge")}
 """Share of the picture's side → words."""
 _FIXED: Final = frozenset(
     {"rainbow", "earth", "traffic light", "christmas tree", "money", "map", "palette", "fireworks"}
@@ -69,17 +69,17 @@ class Captions:
     def _draw(self, rng: random.Random) -> Scene:
         concept, style = rng.choice(self.concepts), rng.choice(STYLES) if rng.random() < 0.3 else ""
         kind = rng.random()
-        if kind < 0.08:
+        if kind < 0.12:
             other = rng.choice(self.concepts)
             if other is not concept:
                 return Scene(concept, other=other, style=style)
-        elif kind < 0.12:
+        elif kind < 0.16:
             return Scene(concept, count=rng.choice(list(COUNTS)), style=style)
-        elif kind < 0.22:
+        elif kind < 0.26:
             wearer = rng.choice(self.wearers)
             accessory = rng.choice(list(ACCESSORIES))
             return Scene(wearer, accessory=accessory, style=style, colour=self._colour(wearer, rng, 0.25))
-        size = rng.choice(list(SIZES)) if rng.random() < 0.06 else 0.0
+        size = rng.choice(list(SIZES)) if rng.random() < 0.1 else 0.0
         background = rng.choice(COLOURS) if rng.random() < 0.14 else ""
         colour = self._colour(concept, rng, 0.2)
         if colour and colour == background:
@@ -114,7 +114,7 @@ class Captions:
 
 
 def _said(concept: Concept, rng: random.Random) -> str:
-    return rng.choice(concept.synonyms) if concept.synonyms and rng.random() < 0.35 else concept.name
+    return rng.choice(concept.synonyms) if concept.synonyms and rng.random() < 0.42 else concept.name
 
 
 def _plural(word: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from calotype_training.captions import STYLES
 from calotype_training.concepts import ACCESSORIES, COLOURS
 from calotype_training.dataset import Dataset
+from calotype_training.packages import PACKAGES
 
 SCORES: Final = Path(__file__).parents[1] / "results"
 """Where scores are kept in the repository, one JSON file a model."""
@@ -34,12 +35,15 @@ _ROWS: Final = (
 
 def card(dataset: Dataset, facts: dict[str, Any], scores: Path = SCORES) -> str:
     """README.md of the model."""
-    used = sum(bool(entry["style"]) for entry in dataset.entries)
-    sources = sorted({entry["package"] for entry in dataset.entries if entry["style"]})
+    drawn = [entry for entry in dataset.entries if entry["style"] in STYLES]
+    sources = sorted({entry["package"] for entry in drawn})
     found = _read(scores / "current.json")
     if found is not None and (found["weights"] != facts["weights"] or found["quick"]):
         found = None  # of other weights
     return Template(_CARD.read_text("utf-8")).substitute(
+        guidance=f"{facts['defaults']['guidance']:g}",
+        rescale=f"{facts['defaults']['guidance_rescale']:g}",
+        steps=facts["defaults"]["steps"],
         parameters=f"{facts['parameters'] / 1e6:.1f}",
         psnr=f"{facts['psnr']['both']:.1f}",
         count=len(dataset.concepts),
@@ -48,7 +52,7 @@ def card(dataset: Dataset, facts: dict[str, Any], scores: Path = SCORES) -> str:
         accessories=", ".join(ACCESSORIES),
         styles=", ".join(STYLES),
         seen=f"{facts['seen']:,}",
-        drawings=f"{used:,}",
+        drawings=f"{len(drawn):,}",
         sources=", ".join(sources),
         ceiling=f"{found['judge on real pictures']['concept']:.1%}" if found else "(not measured)",
         scores=table(scores) if found else "Not evaluated yet.",
@@ -94,9 +98,10 @@ def notice(dataset: Dataset) -> str:
         "small can nevertheless reproduce some of them closely, so keep these notices with the weights.",
         "",
     ]
+    gives = {package.name: package.gives for package in PACKAGES}  # as it is put today, not when the data was made
     for package in dataset.packages:
         lines += [
-            f"{package['name']} {package['version']} (npm): {package['gives']}",
+            f"{package['name']} {package['version']} (npm): {gives.get(package['name'], package['gives'])}",
             f"    {package['author']}, {package['licence']}, {package['source']}",
         ]
     return "\n".join(lines) + "\n" + _LICENCES.read_text("utf-8")

@@ -1,6 +1,6 @@
 """``make evaluate``: how good a model is, computed. Works on any folder of the layout, v0's too.
 
-Pictures are drawn by DDIM at the embedded model's settings (20 steps, guidance 4, rescale 0.5) and shown to the judge.
+Pictures are drawn by DDIM with the settings of the folder's own ``calotype.json`` and shown to the judge.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from calotype_training.progress import Progress
 from calotype_training.sheet import contact_sheet, sample
 from calotype_training.text import TextEncoder
 
-_JUDGE_STEPS: Final = 4000
+_JUDGE_STEPS: Final = 3500
 _AT_ONCE: Final = 32
 _REAL: Final = 512
 SHEET: Final = (
@@ -53,10 +53,13 @@ class Painter:
             self._vae = AutoencoderTiny.from_pretrained(folder / "vae", low_cpu_mem_usage=False).float().eval()
             self._text = TextEncoder(folder, torch.device("cpu"))
             words = json.loads((folder / "vocabulary.json").read_text("utf-8"))["concepts"]
+            defaults = json.loads((folder / "calotype.json").read_text("utf-8")).get("defaults", {})
         except (OSError, ValueError, KeyError) as error:
             raise TrainingError(f"{folder} could not be loaded: {first_line(error)}") from error
         self.taught = {word for name, synonyms in words.items() for word in (name, *synonyms)}
         """Every name that it was taught."""
+        self.settings = {name: defaults[name] for name in ("steps", "guidance", "guidance_rescale") if name in defaults}
+        """What it draws with; :func:`sample` has its own where the folder says nothing."""
 
     @torch.inference_mode()
     def draw(self, prompts: list[str], seeds: list[int], what: str = "drawing") -> np.ndarray:
@@ -65,7 +68,7 @@ class Painter:
         progress = Progress(what, len(prompts))
         for start in range(0, len(prompts), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            latents = sample(self._unet, self._text, prompts[part], seeds[part])
+            latents = sample(self._unet, self._text, prompts[part], seeds[part], **self.settings)
             rgb = self._vae.decode(latents / self._vae.config.scaling_factor).sample
             pictures.append(((rgb + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
             progress.show(min(start + _AT_ONCE, len(prompts)))
@@ -260,7 +263,7 @@ def main() -> None:
         home, folder = training_home(), given.model or EMBEDDED
         painter = Painter(folder)
         scores = Scores(Dataset(home / "dataset.npz"), home, painter).all(given.quick)
-        scores |= {"weights": weights_name(folder), "quick": given.quick}
+        scores |= {"weights": weights_name(folder), "settings": painter.settings, "quick": given.quick}
         text = json.dumps(scores, indent=2)
         print(
             json.dumps(

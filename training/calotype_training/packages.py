@@ -49,7 +49,7 @@ PACKAGES: Final = (
         "Apache-2.0",
         "Google Inc.",
         "github.com/googlefonts/noto-emoji",
-        "drawings, style classic",
+        "drawings, for the autoencoder and the judge; the U-Net saw none of them",
     ),
     Package(
         "@iconify-json/fluent-emoji-flat",

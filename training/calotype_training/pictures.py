@@ -19,11 +19,11 @@ from calotype_training.dataset import SIDE, Dataset
 
 PIXELS: Final = 64
 _PORTRAIT_SHARE: Final = 0.03
-_MIRRORED: Final = 0.1
+_MIRRORED: Final = 0.2
 _TURNED: Final = 0.12
-_FIRST: Final = 0.6
+_FIRST: Final = 0.45
 """A concept's first drawing of a style comes in so many, the others share the rest."""
-_UNNAMED: Final = {"flat": 10, "glossy": 4, "3d": 3, "noto": 2, "twemoji": 1}
+_UNNAMED: Final = {"flat": 4, "glossy": 3, "3d": 3, "noto": 2, "twemoji": 2}
 """How often a caption without a style means which. The first three are one hand's: the same outlines, shaded otherwise.
 A small model that means any of six hands by a word draws their mean."""
 _PALETTE: Final = {

@@ -18,13 +18,20 @@ PROMPTS: Final = (
     "penguin, 3d style", "dog and pizza", "red fish on a yellow background", "pixel portrait of a woman with red hair",
     "castle, pixel style", "two birds", "happy face", "robot with sunglasses",
 )  # fmt: skip
-_GUIDANCE: Final = 4.0
-_RESCALE: Final = 0.5
+GUIDANCE: Final = 4.0
+RESCALE: Final = 0.5
 
 
 @torch.inference_mode()
 def sample(
-    unet: Any, text: TextEncoder, prompts: list[str], seeds: list[int], steps: int = 20, guidance: float = _GUIDANCE
+    unet: Any,
+    text: TextEncoder,
+    prompts: list[str],
+    seeds: list[int],
+    *,
+    steps: int = 20,
+    guidance: float = GUIDANCE,
+    guidance_rescale: float = RESCALE,
 ) -> torch.Tensor:
     """(N, 12, 16, 16) latents by DDIM, guidance rescaled as in the engine. One seed a prompt."""
     from diffusers import DDIMScheduler
@@ -44,7 +51,7 @@ def sample(
         without, wanted = both.chunk(2)
         output = without + guidance * (wanted - without)
         spread = wanted.std((1, 2, 3), keepdim=True) / output.std((1, 2, 3), keepdim=True)
-        output = _RESCALE * output * spread + (1 - _RESCALE) * output
+        output = guidance_rescale * output * spread + (1 - guidance_rescale) * output
         x = scheduler.step(output, t, x).prev_sample
     return x
 

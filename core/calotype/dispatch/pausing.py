@@ -44,6 +44,9 @@ class Pauses:
             raise BadRequest.of(
                 "job", f"{theirs} jobs of this person are paused, the most there may be; resume one first"
             )
+        if self._most == 0:
+            told = "none can be paused: this service holds one job at a time (the operator's CALOTYPE_RESIDENTS)"
+            raise BadRequest.of("job", told)
         if len(self._paused) >= self._most:
             raise BadRequest.of("job", f"{self._most} jobs are paused here, the most there may be; try again later")
         self._paused.add(job_id)

@@ -12,6 +12,7 @@ from calotype.engine.denoiser import Row
 from calotype.engine.exact import bucket_for
 from calotype.engine.models import LoadedModel
 from calotype.engine.run import Run
+from calotype.engine.watchdog import Abandoned
 from calotype.errors import CalotypeError
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,9 @@ def tick(runs: Sequence[Run]) -> Faults:
     for run in runs:
         try:
             asked.append((run, run.rows()))
-        except Exception as error:  # noqa: BLE001 - whatever one run's fault is, it is that run's alone
+        except Abandoned:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever one run's fault is, it is that run's alone
             faults[run] = _own(run, error)
     if asked:
         faults |= _answer(asked)
@@ -54,7 +57,9 @@ def _answer(asked: Asked) -> Faults:
         own = [next(rest) for _ in rows]
         try:
             run.answer(own)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Abandoned:
+            raise
+        except BaseException as error:  # noqa: BLE001 - as above
             faults[run] = _own(run, error)
     return faults
 
@@ -85,7 +90,7 @@ def _call(model: LoadedModel, rows: Sequence[Row], size: int) -> tuple[list[torc
     return list(outputs[: len(rows)]), time.perf_counter() - begun
 
 
-def _own(run: Run, error: Exception) -> CalotypeError:
+def _own(run: Run, error: BaseException) -> CalotypeError:
     if isinstance(error, CalotypeError):
         return error
     log.exception("job %s failed", run.assignment.job_id, exc_info=error)

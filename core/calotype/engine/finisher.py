@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from calotype.engine.assignment import HostListener
 from calotype.engine.finishing import render
-from calotype.engine.resident import Resident, Residents
+from calotype.engine.resident import Fail, Resident, Residents
 from calotype.engine.run import Run
 from calotype.engine.watchdog import Call
 from calotype.engine.worker import Worker
-
-Fail = Callable[[Resident, BaseException], None]
 
 
 class Finisher:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from calotype.engine.assignment import Rendered
 from calotype.engine.run import Run
-from calotype.engine.watchdog import Abandoned, calling
+from calotype.engine.watchdog import Abandoned, calling, said
 from calotype.postprocess import PIXEL_LIMIT, PictureInfo
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
@@ -40,14 +40,14 @@ def render(run: Run, notes: tuple[str, ...] = (), skip: Mapping[str, str] = _NON
         if plugin.name in skip:
             notes = (*notes, skip[plugin.name])
             continue
-        try:
-            with calling(assignment, "post-processor", plugin.name):
+        with calling(assignment, "post-processor", plugin.name):
+            try:
                 image = _checked(plugin.process(image.copy(), info, params))
-        except Abandoned:  # it came back too late: another thread has the picture
-            raise
-        except BaseException as error:  # a plugin may raise anything; the picture is delivered without it
-            log.warning("job %s: post-processor %s was skipped", assignment.job_id, plugin.name, exc_info=True)
-            notes = (*notes, f"{plugin.label} was skipped: {error}")
+            except Abandoned:  # it came back too late: another thread has the picture
+                raise
+            except BaseException as error:  # a plugin may raise anything; the picture is delivered without it
+                log.warning("job %s: post-processor %s was skipped", assignment.job_id, plugin.name, exc_info=True)
+                notes = (*notes, f"{plugin.label} was skipped: {said(error)}")
     processed = time.perf_counter()
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,9 @@ MODELS_SHARE: Final = 0.5
 CALL_SHARE: Final = 0.5
 """Share of what is free that one model call may take."""
 _CGROUP: Final = Path("/sys/fs/cgroup")
+_SEEN_FOR: Final = 0.5
+_seen: dict[torch.device, tuple[float, int]] = {}
+"""When we looked, by the monotonic clock, and what was free."""
 
 
 def total(device: torch.device) -> int:
@@ -30,6 +34,15 @@ def total(device: torch.device) -> int:
 
 
 def free(device: torch.device) -> int:
+    """:func:`free_now`, as it was found within the last half second: asking costs more than a small sampler's step."""
+    at, found = _seen.get(device, (float("-inf"), 0))
+    if (now := time.monotonic()) - at > _SEEN_FOR:
+        found = free_now(device)
+        _seen[device] = now, found
+    return found
+
+
+def free_now(device: torch.device) -> int:
     """What could be had now. Where nothing tells (not Linux), half of all there is."""
     if device.type == "cuda":
         unused, _ = torch.cuda.mem_get_info(device)
@@ -38,7 +51,7 @@ def free(device: torch.device) -> int:
     found = [_available()]
     limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
     if limit is not None and used is not None:
-        found.append(max(0, limit - used))
+        found.append(max(0, limit - used + _cached_files()))
     known: list[int] = [each for each in found if each is not None]
     return min(known) if known else total(device) // 2
 
@@ -98,6 +111,15 @@ def _available() -> int | None:
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     return None
+
+
+def _cached_files() -> int:
+    """Bytes of files that the kernel counts as used by the container, and lets go of when memory is asked for."""
+    with suppress(OSError, ValueError):
+        lines = (_CGROUP / "memory.stat").read_text("ascii").splitlines()
+        counts = dict(line.split(maxsplit=1) for line in lines)
+        return int(counts.get("inactive_file", 0)) + int(counts.get("active_file", 0))
+    return 0
 
 
 def _number(file: Path) -> int | None:

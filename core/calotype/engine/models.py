@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -119,13 +118,13 @@ class LoadedModel:
         return tuple(rows for rows in buckets if rows * row <= allowed) or buckets[:1]
 
     def _measure(self, shape: Shape, tokens: int) -> float:
-        """Bytes that a call takes for each row; infinite if not even two rows fit now."""
+        """Bytes that a call takes for each row; if not even two rows fit now, all that is free."""
         inputs = self._samples(shape, tokens)
         try:
             self.predict(*inputs)  # the first call of a kind takes more, once
             return memory.peak(self.device, lambda: self.predict(*inputs)) / len(inputs[0])
         except torch.OutOfMemoryError:
-            return inf
+            return float(memory.free_now(self.device))
 
     def _probe(self, shape: Shape, tokens: int) -> tuple[int, ...]:
         if self.device.type != "cpu":

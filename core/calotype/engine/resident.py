@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from calotype.engine.assignment import Assignment, Rendered
 from calotype.engine.models import LoadedModel, Shape
 from calotype.engine.run import Run
 from calotype.engine.starting import Start
+from calotype.engine.watchdog import Abandoned
 from calotype.events import Preview
 
 log = logging.getLogger(__name__)
@@ -84,8 +85,14 @@ class Resident:
         for run in self.runs:
             try:
                 run.close()
-            except Exception:  # a stranger's generator may raise even on close; it is gone either way
+            except Abandoned:
+                raise
+            except BaseException:  # a stranger's generator may raise even on close; it is gone either way
                 log.exception("job %s: its sampler raised while it was closed", self.assignment.job_id)
+
+
+Fail = Callable[[Resident, BaseException], None]
+"""Who is told that a job failed, and why."""
 
 
 class Residents:

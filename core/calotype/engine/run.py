@@ -15,7 +15,7 @@ from calotype.engine.denoiser import Denoiser, Row
 from calotype.engine.masks import Held
 from calotype.engine.models import Shape
 from calotype.engine.starting import Start
-from calotype.engine.watchdog import calling
+from calotype.engine.watchdog import calling, said
 from calotype.errors import ModelError, SamplerMisbehaved
 from calotype.sampling import Estimate, Query, Sampling
 
@@ -61,7 +61,7 @@ class Run:
         self.model_seconds = 0.0
         """Of the model's calls in its ticks. A job's are the sum over its runs: one call for several counts once."""
         with self._calling():
-            self._calls_left = assignment.sampler.calls(self.steps)
+            self._promised = self._calls_left = assignment.sampler.calls(self.steps)
         self._sampling: Sampling | None = None
         self._query: Query | None = None
 
@@ -125,7 +125,8 @@ class Run:
         """Stop the sampler where it stands. Its code has a say in that: it may raise anything, or hang."""
         if self._sampling is not None:
             with self._calling():
-                self._sampling.close()
+                if (close := getattr(self._sampling, "close", None)) is not None:  # any iterator may have been returned
+                    close()
 
     def bury(self) -> Sampling | None:
         """The sampler's generator, forgotten here. Whoever lets go of it runs the sampler's code."""
@@ -152,15 +153,15 @@ class Run:
             self.latents = result if held is None else held.clean(result)
             return
         except BaseException as error:  # a stranger's code may even raise SystemExit; it must not end our thread
-            raise SamplerMisbehaved(f"sampler {name}: it raised {type(error).__name__}: {error}") from error
+            raise SamplerMisbehaved(f"sampler {name}: it raised {type(error).__name__}: {said(error)}") from error
         if not isinstance(query, Query):
             raise SamplerMisbehaved(f"sampler {name}: it yielded {type(query).__name__}, not a Query")
         self._checked(query.x, "a query")
         if not isinstance(query.sigma, float | int) or not 0 < query.sigma < float("inf"):
             raise SamplerMisbehaved(f"sampler {name}: it asked at sigma {query.sigma!r}; a number above 0 is due")
         if self._calls_left == 0:
-            promised = self.assignment.sampler.calls(self.steps)
-            raise SamplerMisbehaved(f"sampler {name}: it asks more than the {promised} times that calls() promises")
+            told = f"sampler {name}: it asks more than the {self._promised} times that calls() promises"
+            raise SamplerMisbehaved(told)
         self._calls_left -= 1
         self._query = query
 
@@ -201,7 +202,7 @@ def _checked_sigmas(assignment: Assignment, denoiser: Denoiser) -> list[float]:
             float(s) for s in assignment.schedule.sigmas(steps, denoiser.model.levels, assignment.schedule_params)
         ]
     except Exception as error:
-        raise SamplerMisbehaved(f"schedule {name}: it raised {type(error).__name__}: {error}") from error
+        raise SamplerMisbehaved(f"schedule {name}: it raised {type(error).__name__}: {said(error)}") from error
     falling = all(a > b for a, b in pairwise(sigmas))
     if len(sigmas) != steps + 1 or sigmas[-1] != 0 or not falling or not sigmas[0] < float("inf"):
         raise SamplerMisbehaved(f"schedule {name}: {steps + 1} falling noise levels that end in 0 were due")

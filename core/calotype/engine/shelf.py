@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Collection
@@ -17,7 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class Shelf:
-    """Loaded models by folder. Thread-safe."""
+    """Loaded models by folder. Thread-safe.
+
+    The budget counts what jobs still use although it was taken off: it is in memory all the same.
+    """
 
     def __init__(self, budget: int) -> None:
         """``budget`` in bytes. One model is kept even if it alone is larger."""
@@ -31,9 +35,12 @@ class Shelf:
     def find(self, info: ModelInfo) -> LoadedModel | None:
         """The model, if it is in memory; it is used now."""
         with self._lock:
-            if info.folder in self._kept:
-                self._kept[info.folder] = self._kept.pop(info.folder)
-            return self._alive.get(info.folder)
+            model = self._alive.get(info.folder)
+            if model is not None:  # one that was taken off is back
+                self._kept.pop(info.folder, None)
+                self._kept[info.folder] = model
+                self._make_room(self._budget, info.folder, ())
+            return model
 
     def keep(self, model: LoadedModel, in_use: Collection[Path] = ()) -> None:
         """It is used now. Takes off what has not been used for longest until the budget is kept.
@@ -52,12 +59,14 @@ class Shelf:
             self._make_room(self._budget - size, None, in_use)
 
     def _make_room(self, budget: int, but: Path | None, in_use: Collection[Path]) -> None:
+        held = sum(model.size for model in self._alive.values())
         going = [folder for folder in self._kept if folder != but]
         for folder in sorted(going, key=lambda each: each in in_use):  # a stable sort: still the oldest first
-            held = sum(model.size for model in self._kept.values())
             if held <= budget:
                 return
             gone = self._kept.pop(folder)
+            held -= gone.size
+            gc.unfreeze()  # or what is in cycles, a text encoder's parts, would never be let go of (see bootstrap.py)
             later = ", when the jobs that use it have ended" if folder in in_use else ""
             told = "model %s (%.0f MB) leaves the memory%s: models may take %.0f MB (CALOTYPE_MODEL_MEMORY)"
             log.info(told, gone.info.name, gone.size / _MB, later, self._budget / _MB)

@@ -17,7 +17,7 @@ from calotype.engine.assignment import HostListener
 from calotype.engine.batcher import tick
 from calotype.engine.fairness import Service
 from calotype.engine.previews import montage
-from calotype.engine.resident import Resident, Residents
+from calotype.engine.resident import Fail, Resident, Residents
 from calotype.engine.run import Run
 from calotype.engine.watchdog import Call
 from calotype.engine.worker import Worker
@@ -26,7 +26,6 @@ from calotype.sampling import Sampling
 
 _PREVIEW_EVERY: Final = 0.1
 """Seconds between previews of one job, at least."""
-Fail = Callable[[Resident, BaseException], None]
 Finish = Callable[[Resident, Run], None]
 
 
@@ -110,8 +109,8 @@ class Ticking:
             self._service.pause(person)
 
     def _pause(self, resident: Resident) -> None:
-        if resident.paused or not self._residents.has(resident):
-            return
+        if resident.paused or resident.denoised or not self._residents.has(resident):
+            return  # with all steps done it takes part in no tick: nothing is left to be paused, and it is finished
         resident.paused = True
         person = resident.assignment.person
         if all(other.paused for other in self._active if other.assignment.person == person):

@@ -45,14 +45,14 @@ class Seat:
 
     def __init__(self) -> None:
         self.call: Call | None = None
-        self._ident = 0
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._void = False
         self._left = False
 
     def take(self) -> None:
         """The thread sits down, first of all that it does."""
-        self._ident = threading.get_ident()
+        self._thread = threading.current_thread()
         _here.seat = self
 
     def leave(self) -> None:
@@ -77,8 +77,9 @@ class Seat:
             frame = sys._current_frames().get(self._ident)
             if self.call is not call or self._void or frame is None:
                 return None
+            stack = "".join(traceback.format_stack(frame))  # first: it may raise, and then nothing has happened
             self._void = True
-            return "".join(traceback.format_stack(frame))
+            return stack
 
     @property
     def void(self) -> bool:
@@ -88,12 +89,16 @@ class Seat:
     @property
     def left(self) -> bool:
         """Whether the thread is no more."""
-        return self._left
+        return self._left or (self._thread is not None and not self._thread.is_alive())
+
+    @property
+    def _ident(self) -> int:
+        return 0 if self._thread is None else self._thread.ident or 0
 
     def ask_to_die(self) -> None:
         """Raise :class:`Abandoned` in the thread at its next Python instruction: a call into C is not interrupted."""
         with self._lock:
-            if not self._left:
+            if not self.left:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident), ctypes.py_object(Abandoned))
 
 
@@ -113,6 +118,14 @@ class calling:
     ) -> None:
         if self._seat is not None:
             self._seat.end_call()
+
+
+def said(error: BaseException) -> str:
+    """What an error of a stranger's code says, on one line. Saying it is a stranger's code too: ask inside the call."""
+    try:
+        return " ".join(str(error).split())[:300]
+    except BaseException:  # noqa: BLE001 - if the thread was given up meanwhile, the end of the call tells
+        return "(it cannot even say why)"
 
 
 class Watched(Protocol):

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import torch
 
-from calotype.engine.watchdog import Abandoned, Call, Seat
+from calotype.engine.watchdog import Call, Seat
 
 Task: TypeAlias = Callable[[], None]
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Worker:
         self._name, self._threads, self._limit = name, threads, limit
         self._hung, self._busy, self._between, self._fault = hung, busy, between, fault
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-        self._closed = False
+        self._ended = False
         self._seen: Call | None = None
         self._age = 0.0
         self._stuck: list[Seat] = []
@@ -71,8 +71,7 @@ class Worker:
         with suppress(queue.Empty):
             while True:
                 self._tasks.get_nowait()
-        self._closed = True
-        self._tasks.put(last)
+        self._tasks.put(partial(self._end, last))
         deadline = time.monotonic() + timeout
         while self._thread.is_alive() and (self._seat.call is None or time.monotonic() < deadline):
             self._thread.join(0.05)
@@ -115,9 +114,9 @@ class Worker:
         seat.take()
         try:
             torch.set_num_threads(self._threads)
-            self._do(first)
-            while not (self._closed and self._tasks.empty()):
-                self._do(self._next())
+            self._do(seat, first)
+            while not self._ended:
+                self._do(seat, self._next())
         except BaseException:
             if not seat.void:
                 raise
@@ -130,10 +129,14 @@ class Worker:
         except queue.Empty:
             return self._between
 
-    def _do(self, task: Task) -> None:
+    def _do(self, seat: Seat, task: Task) -> None:
         try:
             task()
-        except Abandoned:
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the thread goes on
+        except BaseException as error:  # whatever it is, the thread goes on, unless it was given up
+            if seat.void:
+                raise
             self._fault(error)
+
+    def _end(self, last: Task) -> None:
+        self._ended = True
+        last()

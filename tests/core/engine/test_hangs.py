@@ -159,6 +159,61 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+class Unspeakable(Exception):
+    """Cannot be put into words."""
+
+    def __str__(self) -> str:
+        raise SystemExit("no")
+
+
+def test_a_sampler_that_cannot_even_say_what_it_raised_fails_alone(quick: Any, expected: Any) -> None:
+    def hang() -> None:
+        raise Unspeakable
+
+    culprit = with_sampler(quick, Hangs(hang))
+    ids = neighbours(quick)
+    quick.host.join(culprit)
+    assert quick.failure(culprit.job_id) == "sampler hangs: it raised Unspeakable: (it cannot even say why)"
+    assert [quick.pngs(job) for job in ids] == expected
+    assert set(quick.failures) == {culprit.job_id}
+
+
+def test_a_sampler_that_hangs_on_saying_what_it_raised(quick: Any, expected: Any) -> None:
+    class Endless(Exception):
+        def __str__(self) -> str:
+            spin()
+            return ""
+
+    def hang() -> None:
+        raise Endless
+
+    culprit = with_sampler(quick, Hangs(hang))
+    ids = neighbours(quick)
+    quick.host.join(culprit)
+    assert "did not come back" in quick.failure(culprit.job_id)
+    assert [quick.pngs(job) for job in ids] == expected
+
+
+def test_what_is_raised_in_one_run_never_reaches_another(quick: Any, expected: Any) -> None:
+    """Not even what is no Exception, and is raised where no sampler is: in the arithmetic around it."""
+
+    class Rude:
+        def __init__(self, model: Any) -> None:
+            self.model, self.guided, self.tokens = model, True, 24
+
+        def __getattr__(self, name: str) -> Any:
+            raise KeyboardInterrupt
+
+    culprit = quick.assignment("culprit", steps=150)
+    ids = neighbours(quick)
+    quick.host.join(culprit)
+    quick.wait(lambda: quick.steps[culprit.job_id])
+    run = quick.host._residents.find(culprit.job_id).runs[0]
+    run.denoiser = Rude(run.denoiser.model)
+    assert "something went wrong" in quick.failure(culprit.job_id)
+    assert [quick.pngs(job) for job in ids] == expected
+
+
 def test_one_hang_after_another(quick: Any, expected: Any) -> None:
     culprits = [with_sampler(quick, Hangs(hang, good)) for hang, good in ((spin, 1), (sleep, 2), (spin, 5))]
     for culprit in culprits[:2]:

@@ -51,12 +51,12 @@ def test_the_least_recently_used_goes_first(tiny: LoadedModel, caplog: pytest.Lo
         shelf.keep(models[3])
     assert kept(shelf) == ["m2", "m0", "m3"]
     assert "CALOTYPE_MODEL_MEMORY" in caplog.text
-    shelf.keep(models[4], in_use={Path("/m2"), Path("/m0")})
+    del models[1]  # nobody has it any more
+    shelf.keep(models[3], in_use={Path("/m2"), Path("/m0")})
     assert kept(shelf) == ["m2", "m0", "m4"], "one that is in use takes its memory all the same"
-    shelf.keep(models[1], in_use={Path(f"/m{place}") for place in range(5)})
-    assert kept(shelf) == ["m0", "m4", "m1"], "if no other can go, the oldest of them"
-    shelf.make_room(2 * tiny.size)
-    assert kept(shelf) == ["m1"]
+    del models[2]
+    shelf.make_room(tiny.size, in_use={Path(f"/m{place}") for place in range(5)})
+    assert kept(shelf) == ["m0", "m4"], "if no other can go, the oldest of them"
 
 
 def test_one_is_kept_though_it_is_too_large_and_one_in_use_is_found(tiny: LoadedModel) -> None:
@@ -67,12 +67,59 @@ def test_one_is_kept_though_it_is_too_large_and_one_in_use_is_found(tiny: Loaded
     shelf.keep(second)
     assert kept(shelf) == ["m1"]
     assert shelf.find(first.info) is first, "jobs still use it: it is not loaded a second time"
+    shelf.keep(second)
     there = weakref.ref(first)
     info = first.info
     del first
     gc.collect()
     assert there() is None
     assert shelf.find(info) is None
+
+
+def test_what_was_taken_off_counts_while_it_is_used_and_comes_back(tiny: LoadedModel) -> None:
+    shelf, models = Shelf(2 * tiny.size), copies(tiny, 3)
+    shelf.keep(models[0])
+    shelf.keep(models[1])
+    shelf.keep(models[2])
+    assert kept(shelf) == ["m1", "m2"]
+    assert shelf.find(models[0].info) is models[0], "somebody still uses it"
+    assert kept(shelf) == ["m2", "m0"], "so it is kept again"
+    shelf.make_room(0)
+    assert kept(shelf) == ["m0"], "three are in memory, two may be"
+
+
+def test_what_was_frozen_is_let_go_of_when_its_model_is_evicted(tiny_sd1: Path, tiny: LoadedModel) -> None:
+    shelf = Shelf(1)
+    model = load(inspect(tiny_sd1), CPU)
+    parts = [weakref.ref(part) for part in (model.unet, model.vae, model.text_encoder)]
+    shelf.keep(model)
+    gc.collect()
+    gc.freeze()  # as a service does once it is up
+    try:
+        del model
+        (other,) = copies(tiny, 1)
+        shelf.keep(other)
+        gc.collect()
+        assert [part() for part in parts] == [None] * 3
+    finally:
+        gc.unfreeze()
+
+
+def test_files_that_the_kernel_caches_are_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's count of used memory holds the files that it has read: weights, above all."""
+    for name, text in {
+        "memory.max": "1000000\n",
+        "memory.current": "900000\n",
+        "memory.stat": "anon 100000\nfile 800000\ninactive_file 500000\nactive_file 200000\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    assert memory.total(CPU) == 1_000_000
+    assert memory.free_now(CPU) == 800_000
+    (tmp_path / "memory.stat").unlink()
+    assert memory.free_now(CPU) == 100_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_now(CPU) > 1_000_000
 
 
 def test_a_host_keeps_to_the_budget(bench: Any, registry: Registry, tiny_sd1: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every bundled sampler and schedule gives a sound picture with the embedded model: what was asked for, on a clean ground."""
+"""Every bundled sampler and schedule gives a sound picture with the embedded model: what was asked for, on a ground."""
 
 from __future__ import annotations
 
