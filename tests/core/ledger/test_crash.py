@@ -20,7 +20,6 @@ PREPARE = """
 import sys, time
 from sqlalchemy import text
 from calotype.ledger import Ledger
-from databases import sqlite_databases
 from calotype.person import Person
 from calotype.request import Request
 ledger = Ledger(sys.argv[1])
