@@ -111,6 +111,6 @@ def test_a_file_held_by_another_process(tmp_path: Path, monkeypatch: pytest.Monk
     "url", ["nonsense", "postgresql://me:secret@host", "sqlite://", "sqlite:///:memory:", "mysql://x:secret@y/z"]
 )
 def test_urls_of_no_database(url: str) -> None:
-    with pytest.raises(DatabaseError, match="use sqlite:///.* or postgresql://") as caught:
+    with pytest.raises(DatabaseError, match=r"use sqlite:///.* or postgresql://") as caught:
         Ledger(url)
     assert "secret" not in str(caught.value)
