@@ -52,9 +52,11 @@ async def open_service(
     from calotype.ledger.migrate import upgrade
 
     review = PromptReview.load(home.folder / "blocked_words.txt")
-    await asyncio.to_thread(upgrade, home.database_url, home.backups)
+    url = home.database_url if settings.database_url is None else settings.database_url.get_secret_value()
+    await asyncio.to_thread(upgrade, url, home.backups)
     threads = home.threads(settings.threads)
-    ledger, store, bus = Ledger(home.database_url), ImageStore(home.images), Bus()
+    ledger, store, bus = Ledger(url), ImageStore(home.images), Bus()
+    await asyncio.to_thread(ledger.own)
     requeued, dead = await asyncio.to_thread(ledger.recover)
     if requeued or dead:
         log.info("after an unclean end: back in the queue: %d, given up: %d", len(requeued), len(dead))

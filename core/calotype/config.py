@@ -21,6 +21,8 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=lambda: Path.home() / ".local" / "share" / "calotype")
     """Folder of everything that is kept: database, pictures, backups."""
+    database_url: SecretStr | None = None
+    """postgresql://user:password@host/database. None: a SQLite file in the home."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     """CPU threads of one model call. None: what is written down in the home; it is part of what makes pictures

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -19,42 +19,65 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from calotype.errors import DatabaseError
+from calotype.ledger import postgresql
 
 BUSY_TIMEOUT: Final = 10.0
 """Seconds a transaction waits for another process that holds the file."""
 OLDEST_SQLITE: Final = (3, 35)
 """The first with RETURNING."""
 
+_TRIES: Final = 5
+"""Of a transaction that is undone because of others."""
+_USE: Final = "use sqlite:///folder/calotype.db or postgresql://user:password@host/database"
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def sqlite_file(url: str) -> Path:
-    """The file that ``url`` names. Raises :class:`DatabaseError` for anything but a SQLite file."""
+def parsed(url: str) -> URL:
+    """The URL, if it is one of a SQLite file or of a PostgreSQL database. Raises :class:`DatabaseError`."""
     try:
-        parsed: URL = make_url(url)
+        found: URL = make_url(url)
     except ArgumentError:
         # the text is not repeated: it may hold a password
-        raise DatabaseError("database: not a database URL; use sqlite:///folder/calotype.db") from None
-    if parsed.get_backend_name() != "sqlite":
-        raise DatabaseError(
-            f"database: {parsed.get_backend_name()!r} is not supported by this version; use sqlite:///folder/calotype.db"
-        )
-    if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
-        raise DatabaseError("database: the URL names no file; use sqlite:///folder/calotype.db")
+        raise DatabaseError(f"database: not a database URL; {_USE}") from None
+    if found.get_backend_name() == "postgresql":
+        if not found.database:
+            raise DatabaseError(f"database: {postgresql.place(found)}: the URL names no database; {_USE}")
+        return found
+    if found.get_backend_name() != "sqlite":
+        raise DatabaseError(f"database: {found.get_backend_name()!r} is not supported; {_USE}")
+    if not found.database or found.database == ":memory:" or found.database.startswith("file:"):
+        raise DatabaseError(f"database: the URL names no file; {_USE}")
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise DatabaseError(f"database: SQLite {sqlite3.sqlite_version} is too old; Python needs one of 3.35 or newer")
-    return Path(parsed.database)
+    return found
+
+
+def is_server(url: str) -> bool:
+    """Whether it is a PostgreSQL database and not a file. Raises :class:`DatabaseError` if it is neither."""
+    return parsed(url).get_backend_name() == "postgresql"
+
+
+def sqlite_file(url: str) -> Path:
+    """The file of a SQLite database."""
+    return Path(parsed(url).database or "")
+
+
+def place(url: str) -> str:
+    """How the database is called in messages: its file, or its server without user and password."""
+    return postgresql.place(parsed(url)) if is_server(url) else str(sqlite_file(url))
 
 
 def open_engine(url: str, *, foreign_keys: bool = True) -> Engine:
-    """An engine on a SQLite file whose transactions begin where they say they begin.
+    """An engine whose transactions begin where they say they begin.
 
-    SQLAlchemy's documented recipe: the driver's own idea of when to BEGIN is switched off, ours is sent. An engine
-    with the execution option ``writes=True`` takes the write lock at once (BEGIN IMMEDIATE), so that no
+    On SQLite by SQLAlchemy's documented recipe: the driver's own idea of when to BEGIN is switched off, ours is sent.
+    An engine with the execution option ``writes=True`` takes the write lock at once (BEGIN IMMEDIATE), so that no
     transaction fails half-way because another one wrote in between. ``foreign_keys=False`` is for migrations.
     """
-    sqlite_file(url)  # raises what is wrong with it
+    if is_server(url):
+        return postgresql.open_engine(parsed(url))
     engine = create_engine(
         url,
         connect_args={"timeout": BUSY_TIMEOUT},
@@ -78,15 +101,16 @@ def open_engine(url: str, *, foreign_keys: bool = True) -> Engine:
     return engine
 
 
-def explain(error: BaseException, file: Path) -> DatabaseError:
-    """One line about a database error: what is wrong with which file, and what to do."""
+def explain(error: BaseException, where: str) -> DatabaseError:
+    """One line about a database error: what is wrong with which database (see :func:`place`), and what to do."""
     said = str(error.orig if isinstance(error, DBAPIError) else error).strip() or type(error).__name__
-    advice = "see whether the file can be read and written"
-    for sign, words in _ADVICE.items():
+    server = where.startswith("postgresql:")
+    advice = "see the server's log" if server else "see whether the file can be read and written"
+    for sign, words in (postgresql.ADVICE if server else _ADVICE).items():
         if sign in said.lower():
             advice = words
             break
-    return DatabaseError(f"database: {file}: {' '.join(said.split())}; {advice}")
+    return DatabaseError(f"database: {where}: {' '.join(said.split())}; {advice}")
 
 
 _ADVICE: Final = {
@@ -106,31 +130,67 @@ _ADVICE: Final = {
 
 
 class Database:
-    """One SQLite file. Safe from several threads: any number read while one writes."""
+    """One SQLite file, or one PostgreSQL database. Safe from several threads: any number read while one writes."""
 
     def __init__(self, url: str) -> None:
-        self.file = sqlite_file(url)
+        self._place = place(url)
         self._engine = open_engine(url)
-        self._writer = self._engine.execution_options(writes=True)
-        # Threads queue here, in memory, and not in SQLite's busy handler, which sleeps and is not fair.
-        self._writing = threading.Lock()
+        self._owner: Connection | None = None
+        if is_server(url):
+            self._reader = self._engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )  # one snapshot for all that is read
+            self._writer = self._engine
+            self._writing: AbstractContextManager[object] = nullcontext()  # rows are locked, not the database
+        else:
+            self._reader = self._engine
+            self._writer = self._engine.execution_options(writes=True)
+            # Threads queue here, in memory, and not in SQLite's busy handler, which sleeps and is not fair.
+            self._writing = threading.Lock()
+
+    def own(self) -> None:
+        """Be the one service that works on this database, until it is closed. Raises :class:`DatabaseError`.
+
+        A SQLite file is owned with its home.
+        """
+        if self._engine.dialect.name == "sqlite" or self._owner is not None:
+            return
+        with self._explained():
+            owner = self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+        if not postgresql.own(owner):
+            owner.close()
+            raise DatabaseError(f"database: {self._place}: another calotype service works on it; stop that one")
+        self._owner = owner
 
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """``work(connection, …)`` in a transaction of its own, alone; durable when this returns.
+        """``work(connection, …)`` in a transaction of its own; durable when this returns.
 
-        Raises :class:`DatabaseError` if the file cannot be written; then nothing was. ``work`` may not call back.
+        Raises :class:`DatabaseError` if it cannot be written; then nothing was. ``work`` may not call back, and is
+        done again if the database undid it only because of another transaction.
         """
-        with self._explained(), self._writing, self._writer.begin() as connection:
-            return work(connection, *args, **kwargs)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with self._writing, self._writer.begin() as connection:
+                    return work(connection, *args, **kwargs)
+            except IntegrityError:
+                raise  # not the database's fault but ours
+            except DBAPIError as error:
+                if not (tries_left and postgresql.was_undone(error)):
+                    raise explain(error, self._place) from error
+        raise AssertionError("the last try returns or raises")
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``work(connection, …)`` on one consistent snapshot. Raises :class:`DatabaseError` if it cannot be read."""
-        with self._explained(), self._engine.connect() as connection:
+        with self._explained(), self._reader.connect() as connection:
             return work(connection, *args, **kwargs)
 
     def close(self) -> None:
-        """Closes every connection; the last one folds the write-ahead log into the file."""
+        """Closes every connection; SQLite's last one folds the write-ahead log into the file."""
         with self._writing:
+            if self._owner is not None:
+                self._owner.invalidate()  # ends the session, and with it what it owns
+                self._owner.close()
+                self._owner = None
             self._engine.dispose()
 
     @contextmanager
@@ -138,6 +198,6 @@ class Database:
         try:
             yield
         except IntegrityError:
-            raise  # not the file's fault but ours
+            raise
         except DBAPIError as error:
-            raise explain(error, self.file) from error
+            raise explain(error, self._place) from error

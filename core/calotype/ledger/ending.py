@@ -36,6 +36,7 @@ def fail(connection: Connection, job_id: str, epoch: int, reason: str, record: M
 
 
 def _ends(connection: Connection, job_id: str, epoch: int, **result: Any) -> bool:
+    fair.hold(connection, job_id)
     mine = (jobs.c.id == job_id) & (jobs.c.epoch == epoch) & (jobs.c.status == JobStatus.RUNNING)
     ended = connection.execute(
         update(jobs).where(mine).values(finished=now(), **result).returning(jobs.c.person, jobs.c.reply_to)
@@ -53,6 +54,7 @@ def cancel(connection: Connection, job_id: str) -> Job | None:
     What ran stays charged: the service was used. What was queued was never charged. It is posted as well: whoever
     asked may be elsewhere than whoever calls it off.
     """
+    fair.hold(connection, job_id)
     query = select(jobs.c.person, jobs.c.status, jobs.c.reply_to).where(jobs.c.id == job_id).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:

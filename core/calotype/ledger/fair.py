@@ -15,8 +15,9 @@ import math
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import Connection, case, insert, select, update
+from sqlalchemy import Connection, case, select, update
 
+from calotype.ledger.rows import put
 from calotype.ledger.tables import clock, is_waiting, jobs, persons
 from calotype.person import Person
 
@@ -39,9 +40,16 @@ def charge(cost: float, weight: float) -> float:
 
 def introduce(connection: Connection, person: Person) -> None:
     """Writes down who the person is: their name and weight as their front end knows them now."""
-    known = {"name": person.name, "weight": person.weight}
-    if connection.execute(update(persons).where(persons.c.key == person.key).values(known)).rowcount == 0:
-        connection.execute(insert(persons).values(key=person.key, **known))
+    put(connection, persons, {"key": person.key}, {"name": person.name, "weight": person.weight})
+
+
+def hold(connection: Connection, job_id: str) -> None:
+    """Locks the job's person, before the job itself is touched.
+
+    Every transaction takes these locks in this order, so that no two on PostgreSQL wait for each other.
+    """
+    whose = select(jobs.c.person).where(jobs.c.id == job_id).scalar_subquery()
+    connection.execute(select(persons.c.key).where(persons.c.key == whose).with_for_update())
 
 
 def enters(connection: Connection, person: str, seq: int) -> None:
@@ -96,6 +104,7 @@ def choose(connection: Connection, at_most_running: int | None = None) -> Next |
         .where(is_waiting)
         .order_by(persons.c.vtime, persons.c.waiting_since)
         .limit(1)
+        .with_for_update(skip_locked=True)  # another process claims of that person, or they submit: the next one's turn
     )
     if at_most_running is not None:
         query = query.where(persons.c.running < at_most_running)
@@ -121,6 +130,8 @@ def forget(connection: Connection, keys: Collection[str]) -> None:
     connection.execute(
         persons.delete().where(
             persons.c.key.in_(keys),
+            persons.c.queued == 0,  # looked at again by PostgreSQL if the person was just submitting
+            persons.c.running == 0,
             persons.c.key.not_in(select(jobs.c.person).where(jobs.c.person.in_(keys))),
             persons.c.vtime <= select(clock.c.vtime).where(clock.c.id == 1).scalar_subquery(),
         )

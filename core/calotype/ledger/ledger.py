@@ -38,6 +38,13 @@ class Ledger:
         """Closes the database. Waits for a write that is going on."""
         self._database.close()
 
+    def own(self) -> None:
+        """Be the one service that works on this database, until it is closed.
+
+        Raises :class:`DatabaseError` if another one does. On SQLite whoever owns the home owns the file.
+        """
+        self._database.own()
+
     # -- a job's life ------------------------------------------------------------------------------------------
 
     def submit(

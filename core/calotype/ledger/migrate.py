@@ -12,13 +12,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from calotype.errors import DatabaseError
-from calotype.ledger.database import BUSY_TIMEOUT, explain, open_engine, sqlite_file
+from calotype.ledger import postgresql
+from calotype.ledger.database import BUSY_TIMEOUT, explain, is_server, open_engine, place, sqlite_file
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 LOCK_TIMEOUT: Final = 120.0
 """Seconds to wait for another process that is upgrading the same file."""
@@ -33,8 +38,11 @@ def upgrade(url: str, backup_dir: Path | None) -> None:
     Several processes may do so at once: one works, the others wait. All or nothing: an upgrade that fails leaves
     the database as it was. Raises :class:`DatabaseError` with one line that says what is wrong and what to do.
     """
+    if is_server(url):
+        _upgrade_server(url)
+        return
     file = sqlite_file(url)
-    with _explained(file):
+    with _explained(str(file)):
         if _is_ready(file):
             return
         try:
@@ -49,8 +57,11 @@ def upgrade(url: str, backup_dir: Path | None) -> None:
 
 def current(url: str) -> str | None:
     """The schema's revision. None: no database yet, or an empty one. Raises :class:`DatabaseError` as upgrade does."""
+    if is_server(url):
+        with _explained(place(url)), _connected(url) as connection:
+            return _revision_there(connection, place(url))
     file = sqlite_file(url)
-    with _explained(file):
+    with _explained(str(file)):
         return _revision(file)
 
 
@@ -78,14 +89,18 @@ def _is_ready(file: Path) -> bool:
     revision = _revision(file)
     if revision is None:
         return False
-    if revision not in _known():
-        raise DatabaseError(
-            f"database: {file}: it was written by a newer version of calotype (schema {revision}, this one knows "
-            f"{head()}); install that version, or restore a backup from before its upgrade"
-        )
+    _refuse_newer(revision, str(file))
     with closing(_connect(file)) as connection:
         connection.execute("DELETE FROM alembic_version WHERE 0")  # changes nothing, but raises if read-only
     return revision == head()
+
+
+def _refuse_newer(revision: str, where: str) -> None:
+    if revision not in _known():
+        raise DatabaseError(
+            f"database: {where}: it was written by a newer version of calotype (schema {revision}, this one knows "
+            f"{head()}); install that version, or restore a backup from before its upgrade"
+        )
 
 
 def _revision(file: Path) -> str | None:
@@ -114,14 +129,12 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 def _upgrade(url: str, file: Path, backup_dir: Path | None) -> None:
     from alembic import command
-    from alembic.config import Config
 
     revision = _revision(file)
     if revision is not None:
         log.info("upgrading the database %s from schema %s to %s", file, revision, head())
         _back_up(file, revision, backup_dir)
-    config = Config()
-    config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
+    config = _alembic()
     engine = open_engine(url, foreign_keys=False)  # a table that is rebuilt must not take its children along
     try:
         with engine.execution_options(writes=True).begin() as connection:
@@ -129,6 +142,60 @@ def _upgrade(url: str, file: Path, backup_dir: Path | None) -> None:
             command.upgrade(config, "head")
             if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                 raise DatabaseError(f"database: {file}: rows of {broken[0]!r} refer to nothing; restore a backup")
+    finally:
+        engine.dispose()
+
+
+def _alembic() -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
+    return config
+
+
+def _upgrade_server(url: str) -> None:
+    """As for a file, in one transaction, while other processes wait. Backups are the server's administrator's."""
+    where = place(url)
+    with _explained(where), _connected(url) as connection:
+        postgresql.check_version(connection, where)
+        if _is_ready_there(connection, where):
+            return
+        postgresql.lock_for_upgrade(connection, LOCK_TIMEOUT)
+        if _is_ready_there(connection, where):  # somebody else did it while we waited
+            return
+        from alembic import command
+
+        if (revision := _revision_there(connection, where)) is not None:
+            log.info("upgrading the database %s from schema %s to %s", where, revision, head())
+        config = _alembic()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _is_ready_there(connection: Connection, where: str) -> bool:
+    revision = _revision_there(connection, where)
+    if revision is not None:
+        _refuse_newer(revision, where)
+    return revision == head()
+
+
+def _revision_there(connection: Connection, where: str) -> str | None:
+    tables, row = postgresql.tables(connection), None
+    if "alembic_version" in tables:
+        row = connection.execute(text("SELECT version_num FROM alembic_version")).fetchone()
+    if row is None and tables - {"alembic_version"}:
+        raise DatabaseError(f"database: {where}: it holds another program's tables; name another database")
+    return None if row is None else str(row[0])
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Connection]:
+    """A transaction on a server, committed at the end."""
+    engine = open_engine(url)
+    try:
+        with engine.begin() as connection:
+            yield connection
     finally:
         engine.dispose()
 
@@ -154,8 +221,8 @@ def _back_up(file: Path, revision: str, backup_dir: Path | None) -> None:
 
 
 @contextmanager
-def _explained(file: Path) -> Iterator[None]:
+def _explained(where: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, DBAPIError, OSError) as error:
-        raise explain(error, file) from error
+        raise explain(error, where) from error

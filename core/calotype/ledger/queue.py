@@ -81,6 +81,7 @@ def claim(connection: Connection, limit: int, at_most_per_person: int | None) ->
 
 def claim_job(connection: Connection, job_id: str) -> Job | None:
     """Charges for a job of known id and runs it; None unless it is queued."""
+    fair.hold(connection, job_id)
     query = select(jobs.c.seq, jobs.c.cost, persons.c.key, persons.c.weight, persons.c.vtime)
     row = connection.execute(
         query.join(persons, persons.c.key == jobs.c.person).where(jobs.c.id == job_id, is_queued)
@@ -112,6 +113,7 @@ def _runs(connection: Connection, person: fair.Next, seq: int, cost: float) -> R
 
 def release(connection: Connection, job_id: str, epoch: int) -> bool:
     """Back to its old place, unserved: the charge and the attempt are given back. False if the claim is stale."""
+    fair.hold(connection, job_id)
     mine = (jobs.c.id == job_id) & (jobs.c.epoch == epoch) & (jobs.c.status == JobStatus.RUNNING)
     return _put_back(connection, mine, given_back=1) > 0
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from calotype.job import Job, JobStatus, Picture
 from calotype.ledger.tables import jobs, pictures
@@ -18,6 +19,13 @@ from calotype.request import Request
 def now() -> datetime:
     """The time for people to read. Never for an order, never to decide who may claim."""
     return datetime.now(UTC)
+
+
+def put(connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Inserts a row, or updates the one with that primary key."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    row = dialect.insert(table).values(**key, **values)
+    connection.execute(row.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
 
 
 def one_job(connection: Connection, job_id: str) -> Job | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, true
 
 from calotype.errors import BadRequest, Problem
-from calotype.ledger.rows import now
+from calotype.ledger.rows import now, put
 from calotype.ledger.tables import init_images, jobs, masks, pictures, uploads
 from calotype.person import Person
 from calotype.request import Request
@@ -69,9 +69,7 @@ def taken(connection: Connection, person_key: str) -> int:
 
 def take_in(connection: Connection, person_key: str, sha256: str) -> None:
     """The person brought the picture, now; also if they had before."""
-    mine = (uploads.c.sha256 == sha256) & (uploads.c.person == person_key)
-    if connection.execute(update(uploads).where(mine).values(taken=now())).rowcount == 0:
-        connection.execute(insert(uploads).values(sha256=sha256, person=person_key, taken=now()))
+    put(connection, uploads, {"sha256": sha256, "person": person_key}, {"taken": now()})
 
 
 def forget(connection: Connection, taken_before: datetime) -> int:

@@ -34,6 +34,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
+from calotype.job import JobStatus
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -65,6 +67,17 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class StatusText(TypeDecorator[JobStatus]):
+    """A :class:`JobStatus` by its value: psycopg would write an enum's name."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Its value, as plain text."""
+        return None if value is None else JobStatus(value).value
 
 
 # SQLite numbers rows by itself only where the type is exactly INTEGER.
@@ -118,7 +131,7 @@ jobs = Table(
     Column("person", Text, ForeignKey("persons.key"), nullable=False),
     # Idempotency: unique per person, so that nobody reaches somebody else's job by guessing a key.
     Column("key", Text),
-    Column("status", Text, nullable=False),
+    Column("status", StatusText, nullable=False),
     Column("request", _json(), nullable=False),
     Column("model", Text),
     Column("sampler", Text),

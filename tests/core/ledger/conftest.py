@@ -1,28 +1,28 @@
-"""Databases to test on. PostgreSQL joins as a second parameter of ``new_database``."""
+"""Every test of the ledger runs on both databases."""
 
 from __future__ import annotations
 
-import itertools
-import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from calotype.ledger import Ledger, upgrade
+from calotype.ledger import Ledger
+from databases import PostgresServer, postgres_server, sqlite_databases
 
 
-@pytest.fixture(scope="session", params=["sqlite"])
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
     """Makes an empty database at today's schema and returns its URL."""
-    folder = tmp_path_factory.mktemp(request.param)
-    template = folder / "template.db"
-    upgrade(f"sqlite:///{template}", None)
-    numbers = itertools.count()
-
-    def make() -> str:
-        return f"sqlite:///{shutil.copy(template, folder / f'{next(numbers)}.db')}"
-
-    return make
+    if request.param == "sqlite":
+        return sqlite_databases(tmp_path_factory.mktemp("sqlite"))
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.ready
 
 
 @pytest.fixture

@@ -171,14 +171,22 @@ def plans(ledger: Ledger, call: Callable[[], Any]) -> list[str]:
     event.remove(engine, "before_cursor_execute", note)
     found = []
     for statement, parameters in sent:
-        if statement.startswith(("SELECT", "UPDATE", "INSERT", "DELETE")):
-            explain = f"EXPLAIN QUERY PLAN {statement}"
-            found += ledger._database.read(explained, explain, parameters)
+        if statement.startswith(("SELECT", "UPDATE", "INSERT", "DELETE")) and "pg_advisory" not in statement:
+            found += ledger._database.read(explained, statement, parameters)
     return found
 
 
 def explained(connection: Connection, statement: str, parameters: Any) -> list[str]:
-    return [row[3] for row in connection.exec_driver_sql(statement, parameters)]
+    if connection.dialect.name == "sqlite":
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    for way in ("seqscan", "sort", "bitmapscan"):  # of a small table all of it is read and sorted, index or not
+        connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+    rows = connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {statement}", parameters)
+    return [row[0].strip().removeprefix("->").strip() for row in rows]
+
+
+def is_sqlite(ledger: Ledger) -> bool:
+    return ledger._database._engine.dialect.name == "sqlite"
 
 
 def fill(ledger: Ledger) -> None:
@@ -197,8 +205,12 @@ def test_what_runs_for_every_job_only_seeks(ledger: Ledger, analysed: bool) -> N
         ledger._database.write(lambda connection: connection.execute(text("ANALYZE")))
     claimed: list[Job] = []
     claim = plans(ledger, lambda: claimed.extend(ledger.claim(1, at_most_per_person=50)))
-    assert "SCAN persons USING INDEX ix_persons_waiting" in claim  # in its order, and stops at the first
-    assert "SEARCH jobs USING COVERING INDEX ix_jobs_queued (status=? AND person=?)" in claim
+    if is_sqlite(ledger):
+        assert "SCAN persons USING INDEX ix_persons_waiting" in claim  # in its order, and stops at the first
+        assert "SEARCH jobs USING COVERING INDEX ix_jobs_queued (status=? AND person=?)" in claim
+    else:
+        assert "Index Scan using ix_persons_waiting on persons" in claim
+        assert [plan for plan in claim if "using ix_jobs_queued on jobs" in plan]
     job = claimed[0]
     other = plans(ledger, lambda: ledger.submit(Person("9"), REQUEST, cost=1.0, key="k"))
     other += plans(ledger, lambda: ledger.release(job.id, job.epoch))
@@ -207,6 +219,11 @@ def test_what_runs_for_every_job_only_seeks(ledger: Ledger, analysed: bool) -> N
     other += plans(ledger, lambda: ledger.cancel(job.id))
     other += plans(ledger, lambda: ledger.history("1", before=job.id))
     deliveries = plans(ledger, lambda: ledger.deliveries("web", limit=2))
-    assert "SEARCH outbox USING INDEX ix_outbox_open (front_end=?)" in deliveries
-    scans = [plan for plan in claim + other + deliveries if "SCAN" in plan or "B-TREE" in plan]
-    assert set(scans) == {"SCAN persons USING INDEX ix_persons_waiting"}
+    if is_sqlite(ledger):
+        assert "SEARCH outbox USING INDEX ix_outbox_open (front_end=?)" in deliveries
+        scans = [plan for plan in claim + other + deliveries if "SCAN" in plan or "B-TREE" in plan]
+        assert set(scans) == {"SCAN persons USING INDEX ix_persons_waiting"}
+    else:
+        assert [plan for plan in deliveries if "using ix_outbox_open on outbox" in plan]
+        every = claim + other + deliveries
+        assert [plan for plan in every if plan.startswith(("Seq Scan", "Sort", "Incremental Sort"))] == []

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text, update
 
 from calotype.errors import DatabaseError
 from calotype.job import Job, JobStatus, Picture
 from calotype.ledger import Ledger, outbox
+from calotype.ledger.tables import jobs
 from calotype.person import Person
 from calotype.request import Request
 
@@ -226,10 +227,20 @@ def test_result_and_delivery_are_one_transaction(ledger: Ledger, monkeypatch: py
     assert [delivery.job.pictures for delivery in ledger.deliveries("web")] == [(PICTURE,)]
 
 
+def no_more_space(connection: Connection) -> None:
+    """From now on the database refuses as it does on a full disk."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        return
+    refuse = "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'"
+    body = f"BEGIN {refuse}; END".replace("'", "''")
+    connection.exec_driver_sql(f"CREATE FUNCTION refuse() RETURNS trigger AS '{body}' LANGUAGE plpgsql")
+    connection.exec_driver_sql("CREATE TRIGGER full_disk BEFORE INSERT ON jobs EXECUTE FUNCTION refuse()")
+
+
 def test_a_full_disk_is_said_in_one_line_and_nothing_is_lost(ledger: Ledger) -> None:
     job = claimed(ledger)
-    database = ledger._database
-    database.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 1"))
+    ledger._database.write(no_more_space)
 
     def fill() -> None:
         for _ in range(100):
@@ -243,9 +254,8 @@ def test_a_full_disk_is_said_in_one_line_and_nothing_is_lost(ledger: Ledger) -> 
 
 def test_old_rows_stay_readable_when_limits_change(ledger: Ledger) -> None:
     job = ledger.submit(ANN, REQUEST, cost=1.0)
-    ledger._database.write(
-        lambda connection: connection.execute(text("UPDATE jobs SET request = json_set(request, '$.steps', 9999)"))
-    )
+    old = {**REQUEST.model_dump(mode="json", exclude_none=True), "steps": 9999}
+    ledger._database.write(lambda connection: connection.execute(update(jobs).values(request=old)))
     (read,) = ledger.history(ANN.key)
     assert read.id == job.id
     assert read.request.steps == 9999
