@@ -22,6 +22,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -116,10 +117,38 @@ persons = Table(
     Column("running", Integer, nullable=False, server_default=text("0")),
     # `jobs.seq` with which the person became active: first come, first served among equal virtual times.
     Column("waiting_since", BigInteger, nullable=False, server_default=text("0")),
+    # Name of a role: its weight, caps and daily budget are the operator's settings.
+    Column("role", Text, nullable=False, server_default=text("'member'")),
+    # Since when nothing is taken from them any more, and why. NULL: they are welcome.
+    Column("banned", UTCDateTime),
+    Column("ban_reason", Text),
+    # Cost units accepted from them on that day (ISO date, UTC). On any other day it is nothing.
+    Column("spent", Double, nullable=False, server_default=text("0")),
+    Column("spent_on", Text),
     CheckConstraint("weight > 0", name="weight_positive"),
     CheckConstraint("queued >= 0", name="queued_not_negative"),
     CheckConstraint("running >= 0", name="running_not_negative"),
     Index("ix_persons_waiting", "vtime", "waiting_since", **_when("queued > 0")),
+)
+
+# Names under which front ends know somebody who is one person with others: a Discord account and a web visitor.
+# Without a row here an account is a person by itself, of the same key.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("person", Text, ForeignKey("persons.key"), nullable=False, index=True),
+    Column("linked", UTCDateTime, nullable=False),
+)
+
+# One-time codes with which a person shows that another account is theirs too.
+link_codes = Table(
+    "link_codes",
+    metadata,
+    # SHA-256: whoever reads the database cannot use them.
+    Column("digest", Text, primary_key=True),
+    Column("account", Text, nullable=False, unique=True),
+    Column("expires", UTCDateTime, nullable=False),
 )
 
 jobs = Table(
@@ -146,12 +175,27 @@ jobs = Table(
     Column("error", Text),
     Column("record", _json()),
     Column("reply_to", _json()),
+    # The account that submitted it, where that is not the person's own key.
+    Column("account", Text),
+    # Where it came from, for caps: a Discord server; a digest of a visitor's address.
+    Column("guild", Text),
+    Column("address", Text),
+    # Job of which this is a variation. Not a foreign key: it may be erased.
+    Column("parent", Text),
+    Column("favourite", Boolean, nullable=False, server_default=false()),
+    # The process that runs it, and until when it has said so (the database's clock). Only where several work on it.
+    Column("worker", Text),
+    Column("lease", UTCDateTime),
     UniqueConstraint("person", "key"),
     # `status` once more as a column, or SQLite walks through a person's whole history on ix_jobs_person_seq instead;
     # `cost` and `id` for the positions, which then read nothing else.
     Index("ix_jobs_queued", "status", "person", "seq", "cost", "id", **_when("status = 'queued'")),
     Index("ix_jobs_person_seq", "person", "seq"),
     Index("ix_jobs_status_finished", "status", "finished"),
+    Index("ix_jobs_guild_queued", "guild", **_when("status = 'queued' AND guild IS NOT NULL")),
+    Index("ix_jobs_address_queued", "address", **_when("status = 'queued' AND address IS NOT NULL")),
+    Index("ix_jobs_lease", "lease", **_when("status = 'running'")),
+    Index("ix_jobs_favourites", "person", "seq", **_when("favourite")),
     sqlite_autoincrement=True,  # a number is never given out twice, even after its row was deleted
 )
 
@@ -215,4 +259,74 @@ outbox = Table(
         "ix_outbox_open", "front_end", "id", sqlite_where=text("given_up = 0"), postgresql_where=text("NOT given_up")
     ),
     sqlite_autoincrement=True,
+)
+
+# What was done with power over others, or with one's own data for good: never changed, never deleted by the program.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("at", UTCDateTime, nullable=False),
+    # Key of who did it.
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    # Whom or what it concerned: a person's key, a job's id, a word.
+    Column("subject", Text, nullable=False),
+    Column("details", _json()),
+    Index("ix_audit_subject", "subject"),
+    sqlite_autoincrement=True,
+)
+
+# Words and phrases that the operator added to the bundled list while the service ran.
+blocked_words = Table(
+    "blocked_words",
+    metadata,
+    Column("phrase", Text, primary_key=True),
+    Column("added_by", Text, nullable=False),
+    Column("added", UTCDateTime, nullable=False),
+)
+
+# Pictures that must not be made or taken in again, by a perceptual hash of 64 bits in hex: nobody can see them here.
+blocked_pictures = Table(
+    "blocked_pictures",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("added", UTCDateTime, nullable=False),
+)
+
+# Chores that were begun, by period: what makes each run once, however many processes there are.
+chores_done = Table(
+    "chores_done",
+    metadata,
+    Column("chore", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("begun", UTCDateTime, nullable=False),
+)
+
+# Prompts that are submitted again and again at times that a cron expression names.
+scheduled_prompts = Table(
+    "scheduled_prompts",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("person", Text, ForeignKey("persons.key"), nullable=False, index=True),
+    Column("cron", Text, nullable=False),
+    Column("timezone", Text, nullable=False, server_default=text("'UTC'")),
+    Column("request", _json(), nullable=False),
+    Column("reply_to", _json()),
+    Column("created", UTCDateTime, nullable=False),
+    # Why the last one was not submitted; NULL if it was.
+    Column("error", Text),
+    sqlite_autoincrement=True,
+)
+
+# The latest step of a running job, for watchers in other processes. On PostgreSQL an UNLOGGED table: worth nothing
+# after a crash.
+steps = Table(
+    "steps",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("event", _json(), nullable=False),
+    Column("preview", LargeBinary),
 )
