@@ -137,7 +137,7 @@ class Database:
         self._engine = open_engine(url)
         self._owner: Connection | None = None
         if is_server(url):
-            self._reader = self._engine.execution_options(
+            self._reader: Engine = self._engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )  # one snapshot for all that is read
             self._group: Group | None = None  # rows are locked, not the database; the server groups commits itself

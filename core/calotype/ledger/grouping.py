@@ -7,6 +7,7 @@ writer who is alone commits alone, as fast as without all this.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ LARGEST: Final = 64
 
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
+
+log = logging.getLogger(__name__)
 
 
 class _Undone(Exception):
@@ -52,7 +55,7 @@ class Ticket:
         return self._turn.is_set()
 
     def settle(self, result: Any = None, error: BaseException | None = None) -> None:
-        """This is what its caller gets. Called before the wait ends, by whoever leads."""
+        """Notes what its caller gets. Called before the wait ends, by whoever leads."""
         self._result, self._error, self.settled = result, error, True
 
     def answer(self) -> Any:
@@ -75,7 +78,7 @@ class Group:
         """Whether somebody leads."""
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """What ``work(connection)`` returns, durable when this returns. Raises what it raises; then nothing was written.
+        """What ``work(connection)`` returns, durable when this returns; raises what it raises, and nothing was written.
 
         It may be done in another thread that stands in line, and again if the group was undone because of another one.
         """
@@ -149,8 +152,8 @@ class Group:
         if len(group) > 1:
             try:
                 self._together(group)
-            except Exception:  # noqa: BLE001 - each is done alone now, and gets its own answer
-                pass
+            except Exception as error:  # noqa: BLE001 - each is done alone now, and gets its own answer
+                log.debug("%d writes could not be committed together: %s", len(group), type(error).__name__)
             else:
                 return
         for ticket in group:
@@ -172,8 +175,8 @@ class Group:
                     if not _is_open(connection):
                         raise _Undone from error
                     answers.append((None, error))
-        for ticket, (result, error) in zip(group, answers, strict=True):
-            ticket.settle(result, error)
+        for ticket, (result, failure) in zip(group, answers, strict=True):
+            ticket.settle(result, failure)
 
     def _alone(self, ticket: Ticket) -> Any:
         assert ticket.work is not None

@@ -21,9 +21,7 @@ _LOOK_AT: Final = 16
 """People that are looked at behind the one whose turn it is: a claim must not grow with the queue."""
 
 
-def instead(
-    connection: Connection, head: fair.Next, loaded: Collection[str], at_most_running: int | None
-) -> fair.Next:
+def instead(connection: Connection, head: fair.Next, loaded: Collection[str], at_most_running: int | None) -> fair.Next:
     """The person to serve: ``head``, whose turn it is, or another within everybody's slack who needs no new model."""
     cost, model = connection.execute(_next_job(head.key)).one()
     if model in loaded:
