@@ -187,12 +187,18 @@ class Dispatcher:
 
     def _claim_next(self, full: bool) -> list[Job]:
         if not self._only_own:
-            return self._ledger.claim(1, at_most_per_person=1 if full else None)
+            return self._ledger.claim(1, at_most_per_person=1 if full else None, loaded=self._loaded())
         while self._own:
             job = self._ledger.claim_job(self._own.popleft())
             if job is not None:
                 return [job]
         return []
+
+    def _loaded(self) -> set[str]:
+        """Names of models that are in memory, or will be for a job that is here."""
+        assert self._host is not None
+        with self._lock:
+            return {*self._host.loaded(), *(each.model.name for each in self._residents.values())}
 
     def _hand_over(self, job: Job) -> None:
         assert self._host is not None

@@ -28,6 +28,8 @@ class Next(NamedTuple):
     key: str
     weight: float
     vtime: float
+    floor: float | None = None
+    """The virtual time of whoever was passed over for them."""
 
 
 def charge(cost: float, weight: float) -> float:
@@ -112,8 +114,21 @@ def choose(connection: Connection, at_most_running: int | None = None) -> Next |
     return None if row is None else Next(*row)
 
 
+def take(connection: Connection, person: str, limit: float, at_most_running: int | None) -> Next | None:
+    """The person out of turn, if they still wait, at a virtual time of ``limit`` at most, and nobody else has them."""
+    query = (
+        select(persons.c.key, persons.c.weight, persons.c.vtime)
+        .where(persons.c.key == person, is_waiting, persons.c.vtime <= limit)
+        .with_for_update(skip_locked=True)
+    )
+    if at_most_running is not None:
+        query = query.where(persons.c.running < at_most_running)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Next(*row)
+
+
 def serves(connection: Connection, person: Next, charged: float) -> None:
-    """One of the person's queued jobs runs from now on. The clock is where they stood before the charge.
+    """One of the person's queued jobs runs from now on. The clock is where the first in line stood before the charge.
 
     It never goes back (a release may have set the person back): newcomers get no service for the time before them.
     """
@@ -122,7 +137,8 @@ def serves(connection: Connection, person: Next, charged: float) -> None:
         .where(persons.c.key == person.key)
         .values(queued=persons.c.queued - 1, running=persons.c.running + 1, vtime=person.vtime + charged)
     )
-    connection.execute(update(clock).where(clock.c.id == 1, clock.c.vtime < person.vtime).values(vtime=person.vtime))
+    first = person.vtime if person.floor is None else person.floor
+    connection.execute(update(clock).where(clock.c.id == 1, clock.c.vtime < first).values(vtime=first))
 
 
 def forget(connection: Connection, keys: Collection[str]) -> None:

@@ -6,7 +6,7 @@ A job's life in the files: ``submit``, ``claim`` and ``release`` in queue.py, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -63,12 +63,15 @@ class Ledger:
         """
         return self._database.write(queue.submit, person, request, cost=cost, key=key, reply_to=reply_to)
 
-    def claim(self, limit: int = 1, *, at_most_per_person: int | None = None) -> list[Job]:
+    def claim(
+        self, limit: int = 1, *, at_most_per_person: int | None = None, loaded: Collection[str] = ()
+    ) -> list[Job]:
         """Up to ``limit`` jobs to run, in fair order; their people are charged.
 
-        People who have ``at_most_per_person`` jobs running, these included, are passed over.
+        People who have ``at_most_per_person`` jobs running, these included, are passed over. Models ``loaded`` (names)
+        are preferred, as far as nobody is overtaken by more than about two of their own jobs.
         """
-        return self._database.write(queue.claim, limit, at_most_per_person)
+        return self._database.write(queue.claim, limit, at_most_per_person, loaded)
 
     def claim_job(self, job_id: str) -> Job | None:
         """Claims one job by its id, if it is still queued, whosever turn it is; its person is charged."""

@@ -5,14 +5,14 @@ Each function is one step inside a transaction. Who is served next is :mod:`~cal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from calotype.job import Job, JobStatus, new_job_id
-from calotype.ledger import ending, fair, outbox, starts
+from calotype.ledger import ending, fair, outbox, starts, warm
 from calotype.ledger.rows import now, to_jobs
 from calotype.ledger.tables import is_queued, jobs, persons
 from calotype.person import Person
@@ -66,14 +66,21 @@ def known(connection: Connection, person_key: str, key: str) -> bool:
     return connection.scalar(select(jobs.c.id).where(mine)) is not None
 
 
-def claim(connection: Connection, limit: int, at_most_per_person: int | None) -> list[Job]:
-    """Up to ``limit`` jobs, each the oldest of the person whose turn it is, charged and running."""
+def claim(
+    connection: Connection, limit: int, at_most_per_person: int | None, loaded: Collection[str] = ()
+) -> list[Job]:
+    """Up to ``limit`` jobs, each the oldest of the person whose turn it is, charged and running.
+
+    With models ``loaded``: or of one close behind who needs one of these (:mod:`~calotype.ledger.warm`).
+    """
     claimed: list[RowMapping] = []
     weights: list[float] = []
     while len(claimed) < limit:
         person = fair.choose(connection, at_most_per_person)
         if person is None:
             break
+        if loaded:
+            person = warm.instead(connection, person, loaded, at_most_per_person)
         claimed.append(_claim_of(connection, person))
         weights.append(person.weight)
     return [replace(job, weight=weight) for job, weight in zip(to_jobs(connection, claimed), weights, strict=True)]
