@@ -60,5 +60,5 @@ class JobButton(
 
 def row(presses: Sequence[Press], job: Job) -> ui.ActionRow[Any]:
     """A row of buttons for a job of a person of ours."""
-    owner = int(job.person.removeprefix("discord:"))
+    owner = int(job.submitter.removeprefix("discord:"))
     return ui.ActionRow(*(JobButton(press, job.id, owner) for press in presses))

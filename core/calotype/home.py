@@ -105,6 +105,19 @@ class Home:
         temporary.write_text(json.dumps(list(folders)) + "\n", "utf-8")
         temporary.replace(self.folder / "models.json")
 
+    def secret(self) -> bytes:
+        """Random bytes, written down once: what cookies are signed and addresses digested with."""
+        path = self.folder / "secret.key"
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+        except FileExistsError:
+            pass
+        found = path.read_text("ascii").strip()
+        if len(found) < 64:
+            raise SetupError(f"{path}: is not what was written; remove it, then visitors get new cookies")
+        return bytes.fromhex(found)
+
     def threads(self, wanted: int | None) -> int:
         """CPU threads of a model call: ``wanted``, else what is written down, else a choice that is written down.
 

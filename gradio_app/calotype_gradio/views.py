@@ -58,11 +58,11 @@ def hint(model: ModelInfo) -> str:
     return f'<p class="ct-hint">{text}</p>'
 
 
-def position(ahead: int) -> str:
-    """How many are served before."""
+def position(ahead: int, about: str = "") -> str:
+    """How many are served before; ``about`` is how long that will take, as :attr:`Queued.about` has it."""
     if ahead == 0:
-        return "Yours is next."
-    return f"{ahead} job{'s' if ahead > 1 else ''} before yours."
+        return f"Yours is next{about}."
+    return f"{ahead} job{'s' if ahead > 1 else ''} before yours{about}."
 
 
 def developing(preview: bytes | None, step: int, steps: int, notes: Sequence[str] = ()) -> str:
