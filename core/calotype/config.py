@@ -56,7 +56,9 @@ class Settings(BaseSettings):
     """Megabytes (10**6) that loaded models may take. None: half of the device's memory."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names, separated by commas, under which a reverse proxy on this machine reaches the service."""
-    roles: Annotated[Mapping[str, Role], NoDecode, BeforeValidator(_roles)] = DEFAULT_ROLES
+    roles: Annotated[Mapping[str, Role], NoDecode, BeforeValidator(_roles)] = Field(
+        default_factory=lambda: dict(DEFAULT_ROLES)
+    )
     """JSON: weight, queued jobs and daily budget by role, on top of the defaults (see docs/people.md)."""
     guild_queued: Annotated[int, Field(ge=0, le=1_000_000)] = 200
     """Jobs that may wait from one Discord server; 0 is no limit."""

@@ -44,7 +44,7 @@ DEFAULT_ROLES: Final[Mapping[str, Role]] = MappingProxyType(
 
 
 def roles_of(settings: Any) -> Mapping[str, Any]:
-    """The default roles with the operator's on top, field by field; new ones begin as a member. Not yet validated.
+    """The default roles with the operator's on top, field by field; new ones as a default member. Not yet validated.
 
     Raises ValueError that says what is wrong with it as a whole.
     """
@@ -55,7 +55,8 @@ def roles_of(settings: Any) -> Mapping[str, Any]:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name[:40]!r} is no name for a role; use a to z, digits, - and _, at most 32")
         given = given.model_dump() if isinstance(given, Role) else given  # noqa: PLW2901
-        made[name] = {**made.get(name, made[MEMBER]), **given} if isinstance(given, Mapping) else given
+        base = DEFAULT_ROLES.get(name, DEFAULT_ROLES[MEMBER]).model_dump()
+        made[name] = {**base, **given} if isinstance(given, Mapping) else given
     return made
 
 

@@ -226,15 +226,11 @@ def test_linking_while_everything_goes_on(url: str) -> None:
         check_counters(one)
 
 
-steps = st.lists(
-    st.tuples(st.sampled_from("sscccfxrl"), st.integers(0, 2), st.sampled_from([0.5, 1.0, 3.0])),
-    min_size=4,
-    max_size=25,
-)
+step = st.tuples(st.sampled_from("sscccfxrl"), st.integers(0, 2), st.sampled_from([0.5, 1.0, 3.0]))
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=steps)
+@given(steps=st.lists(step, min_size=4, max_size=25))
 def test_linking_at_any_moment_loses_and_doubles_nothing(
     new_database: Callable[[], str], steps: list[tuple[str, int, float]]
 ) -> None:
@@ -244,22 +240,22 @@ def test_linking_at_any_moment_loses_and_doubles_nothing(
         made: dict[str, str] = {}
         running: dict[str, int] = {}
         spent: Counter[str] = Counter()
-        for step, n, cost in steps:
+        for act, n, cost in steps:
             person = people[n]
-            if step == "s":
+            if act == "s":
                 made[submit(ledger, person, cost)] = person.key
                 spent[person.key] += cost  # type: ignore[assignment]
-            elif step == "c":
+            elif act == "c":
                 running |= {job.id: job.epoch for job in ledger.claim(1)}
-            elif step in "fxr" and running:
+            elif act in "fxr" and running:
                 job_id, epoch = running.popitem()
-                if step == "f":
+                if act == "f":
                     assert ledger.finish(job_id, epoch, [], {})
-                elif step == "x":
+                elif act == "x":
                     ledger.cancel(job_id)
                 else:
                     assert ledger.release(job_id, epoch)
-            elif step == "l" and group[person.key] != group[(other := people[(n + 1) % 3]).key]:
+            elif act == "l" and group[person.key] != group[(other := people[(n + 1) % 3]).key]:
                 before, gone = group[person.key], group[other.key]
                 assert joined(ledger, person, other) == before
                 group = {key: before if of == gone else of for key, of in group.items()}

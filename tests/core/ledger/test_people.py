@@ -212,7 +212,7 @@ def test_a_ban_cancels_and_refuses(capped: Ledger) -> None:
     assert not capped.finish(running, 1, [], {})
     known = capped.people.one(ANN.key)
     assert (known.queued, known.running, known.ban_reason) == (0, 0, "sold pictures")
-    with pytest.raises(NotAllowed, match="banned: since .* nothing is taken from you: sold pictures"):
+    with pytest.raises(NotAllowed, match=r"banned: since .* nothing is taken from you: sold pictures"):
         submit(capped, ANN)
     with pytest.raises(NotAllowed, match="banned"):
         capped.take_in(ANN, "a" * 64)
