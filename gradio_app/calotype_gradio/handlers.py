@@ -83,7 +83,8 @@ class Handlers:
     async def cancel(self, request: gr.Request) -> Update:
         """Call off whatever this visitor has under way. Whoever watches it is told by the studio."""
         person = person_of(request)
-        under_way = [job for job in await self._studio.history(person) if not job.status.final]
+        mine = await self._studio.history(person)  # what they asked for on Discord, say, is not this page's business
+        under_way = [job for job in mine if not job.status.final and job.submitter == person.key]
         for job in under_way:
             await self._studio.cancel(job.id, person)
         text = "Cancelled." if under_way else "There was nothing to cancel."

@@ -91,14 +91,14 @@ def used(job: Job, catalog: Catalog) -> str:
 
 
 def earlier(jobs: Sequence[Job], shown: str | None = None) -> str:
-    """The session's earlier pictures, newest first, without the job that is shown already."""
+    """The visitor's earlier pictures, newest first, without the job that is shown already."""
     cards = "".join(
         _card(picture, job)
         for job in jobs
         if job.status is JobStatus.FINISHED and job.id != shown
         for picture in job.pictures
     )
-    return f'<section class="ct-earlier"><h2>Earlier in this session</h2><div>{cards}</div></section>' if cards else ""
+    return f'<section class="ct-earlier"><h2>Earlier</h2><div>{cards}</div></section>' if cards else ""
 
 
 def _address(picture: Picture) -> str:

@@ -2,6 +2,7 @@
 
 A job's life in the files: ``submit``, ``claim`` and ``release`` in queue.py, whose order comes from fair.py;
 ``finish``, ``fail`` and ``cancel`` in ending.py; the way to its person in outbox.py; afterwards history.py.
+Who a person is: accounts.py and linking.py; what they may ask for: limits.py.
 """
 
 from __future__ import annotations

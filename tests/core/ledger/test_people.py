@@ -103,13 +103,20 @@ def test_an_operator_has_no_caps(capped: Ledger) -> None:
 
 @pytest.mark.parametrize(("place", "cap", "words"), [("guild", 4, "from this server"), ("address", 2, "from your")])
 def test_places_are_capped_over_their_people(capped: Ledger, place: str, cap: int, words: str) -> None:
+    def ask(who: str, where: str = "here", role: str = "visitor") -> None:
+        submit(capped, replace(Person(f"x:{who}", role=role), **{place: where}))
+
     for n in range(cap):
-        submit(capped, replace(Person(f"x:{n}"), **{place: "here"}))
+        ask(str(n))
     with pytest.raises(LimitReached, match=f"{place}: {cap} jobs {words}"):
-        submit(capped, replace(Person("x:new"), **{place: "here"}))
-    submit(capped, replace(Person("x:new"), **{place: "there"}))
+        ask("new")
+    ask("new", "there")
+    if place == "address":
+        ask("member", role="member")  # is not anonymous, and takes nothing from those who are
     capped.claim(1)
-    submit(capped, replace(Person("x:other"), **{place: "here"}))
+    ask("other")
+    with pytest.raises(LimitReached):
+        ask("another")
 
 
 @pytest.mark.parametrize("place", [None, "guild"])
