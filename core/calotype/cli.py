@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from calotype import __version__
 from calotype.cli_db import db_app
+from calotype.cli_people import people_app
 from calotype.cli_plugins import plugins_app
 from calotype.errors import YOURS, CalotypeError
 from calotype.request import GUIDANCE_LIMIT, IMAGES_LIMIT, STEPS_LIMIT
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(db_app, name="db")
+app.add_typer(people_app, name="people")
 
 
 @app.command()

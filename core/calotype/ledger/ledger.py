@@ -2,6 +2,7 @@
 
 A job's life in the files: ``submit``, ``claim`` and ``release`` in queue.py, whose order comes from fair.py;
 ``finish``, ``fail`` and ``cancel`` in ending.py; the way to its person in outbox.py; afterwards history.py.
+Who a person is: accounts.py and linking.py; what they may ask for: limits.py.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from calotype.ledger import ending, history, outbox, positions, queue, rows, sta
 from calotype.ledger.database import Database
 from calotype.ledger.migrate import upgrade
 from calotype.ledger.outbox import Delivery
+from calotype.ledger.people import People
+from calotype.ledger.positions import Turn
 from calotype.person import Person
 from calotype.request import Request
+from calotype.roles import UNLIMITED, Limits
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -30,9 +34,10 @@ class Ledger:
     :class:`calotype.errors.DatabaseError` if the database cannot be read or written.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: Limits = UNLIMITED) -> None:
         """Opens nothing yet. ``url`` is a SQLAlchemy URL of a database at today's schema (see :func:`open_ledger`)."""
         self._database = Database(url)
+        self.people = People(self._database, limits)
 
     def close(self) -> None:
         """Closes the database. Waits for a write that is going on."""
@@ -59,9 +64,13 @@ class Ledger:
         """Accepts a resolved request, or finds the job that this person submitted with this ``key`` before.
 
         ``cost`` in cost units, above zero. ``reply_to["front_end"]`` names the front end that delivers the result.
-        Raises ValueError if either is not so, :class:`BadRequest` if it starts from a picture that is not theirs.
+        Raises ValueError if either is not so, :class:`BadRequest` if it starts from a picture that is not theirs,
+        :class:`NotAllowed` if they are banned, :class:`LimitReached` if a cap or budget is used up.
         """
-        return self._database.write(queue.submit, person, request, cost=cost, key=key, reply_to=reply_to)
+        limits = self.people.limits
+        return self._database.write(
+            queue.submit, person, request, cost=cost, key=key, reply_to=reply_to, allowed=limits
+        )
 
     def claim(
         self, limit: int = 1, *, at_most_per_person: int | None = None, loaded: Collection[str] = ()
@@ -113,6 +122,10 @@ class Ledger:
     def positions(self, job_ids: Iterable[str]) -> dict[str, int]:
         """The positions of those that are queued, from one snapshot. Reads the whole queue once."""
         return self._database.read(positions.positions, list(job_ids))
+
+    def turns(self, job_ids: Iterable[str]) -> dict[str, Turn]:
+        """As :meth:`positions`, with about how long it takes until then."""
+        return self._database.read(positions.turns, list(job_ids))
 
     def history(self, person_key: str | None, *, limit: int = 50, before: str | None = None) -> list[Job]:
         """A person's jobs, or everybody's (None), newest first; ``before`` is the last id of the page before."""
@@ -168,9 +181,13 @@ class Ledger:
         """How many pictures are kept because this person uploaded them."""
         return self._database.read(starts.taken, person_key)
 
-    def take_in(self, person_key: str, sha256: str) -> None:
-        """The person uploaded the picture now; they may start from it until it is forgotten."""
-        self._database.write(starts.take_in, person_key, sha256)
+    def take_in(self, person: Person | str, sha256: str) -> None:
+        """The person uploaded the picture now; they may start from it until it is forgotten.
+
+        Raises :class:`NotAllowed` if they are banned.
+        """
+        by = person if isinstance(person, Person) else Person(person)
+        self._database.write(starts.take_in, by, sha256, self.people.limits)
 
     def forget_uploads(self, taken_before: datetime) -> int:
         """Lets go of older uploads (aware); jobs that start from one keep it. How many."""
