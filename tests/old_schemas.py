@@ -14,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -54,7 +55,29 @@ def make(revision: str) -> str:
             broken = connection.execute("PRAGMA foreign_key_check").fetchall()
             if broken:
                 raise RuntimeError(f"rows refer to nothing: {broken}")
-            return "\n".join(connection.iterdump()) + "\n"
+            return "\n".join(dumped(connection)) + "\n"
+
+
+def dumped(connection: sqlite3.Connection) -> Iterator[str]:
+    """As sqlite3 dumps, but virtual tables as they were created, without what they keep: that is built anew."""
+    query = "SELECT name, sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%' ORDER BY rowid"
+    virtual: dict[str, str] = dict(connection.execute(query))
+    shadows = [f"{name}_{part}" for name in virtual for part in ("data", "idx", "content", "docsize", "config")]
+    theirs = tuple(
+        f"{word} {quote}{name}{quote}"
+        for name in shadows
+        for word in ("CREATE TABLE", "INSERT INTO")
+        for quote in "'\""
+    )
+    for line in connection.iterdump():
+        if line.startswith((*theirs, "PRAGMA writable_schema", "INSERT INTO sqlite_master")):
+            continue
+        if line == "COMMIT;":
+            for name, sql in virtual.items():
+                yield f"{sql};"
+                if "content=" in sql:
+                    yield f"INSERT INTO {name} ({name}) VALUES ('rebuild');"
+        yield line
 
 
 def main() -> None:

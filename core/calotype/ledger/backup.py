@@ -22,8 +22,8 @@ from calotype.ledger.archive import Manifest
 from calotype.ledger.database import Database, place
 from calotype.ledger.tables import metadata
 
-_LEFT_OUT: Final = {"steps"}
-"""What is worth nothing a second later."""
+_LEFT_OUT: Final = {"steps", "job_words"}
+"""What is worth nothing a second later; what is made again from the rest (``restore.MADE_AGAIN``)."""
 _AT_A_TIME: Final = 500
 """Rows that are read from the server at once."""
 
