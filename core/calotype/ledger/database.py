@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from calotype.errors import DatabaseError
 from calotype.ledger import postgresql
+from calotype.ledger.outage import Outage
 
 BUSY_TIMEOUT: Final = 10.0
 """Seconds a transaction waits for another process that holds the file."""
@@ -134,13 +135,13 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._place = place(url)
-        self._engine = open_engine(url)
-        self._owner: Connection | None = None
+        self._engine: Engine = open_engine(url)
+        self._outage = Outage() if is_server(url) else Outage(0.0)  # a file does not go away
         if is_server(url):
-            self._reader = self._engine.execution_options(
+            self._reader: Engine = self._engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )  # one snapshot for all that is read
-            self._writer = self._engine
+            self._writer: Engine = self._engine
             self._writing: AbstractContextManager[object] = nullcontext()  # rows are locked, not the database
         else:
             self._reader = self._engine
@@ -148,19 +149,15 @@ class Database:
             # Threads queue here, in memory, and not in SQLite's busy handler, which sleeps and is not fair.
             self._writing = threading.Lock()
 
-    def own(self) -> None:
-        """Be the one service that works on this database, until it is closed. Raises :class:`DatabaseError`.
+    @property
+    def shared(self) -> bool:
+        """Whether several processes may work on it at once: a server, not a file."""
+        return self._engine.dialect.name == "postgresql"
 
-        A SQLite file is owned with its home.
-        """
-        if self._engine.dialect.name == "sqlite" or self._owner is not None:
-            return
-        with self._explained():
-            owner = self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
-        if not postgresql.own(owner):
-            owner.close()
-            raise DatabaseError(f"database: {self._place}: another calotype service works on it; stop that one")
-        self._owner = owner
+    @property
+    def engine(self) -> Engine:
+        """For connections of their own: see :mod:`~calotype.ledger.session` and :mod:`~calotype.ledger.channel`."""
+        return self._engine
 
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``work(connection, …)`` in a transaction of its own; durable when this returns.
@@ -170,7 +167,7 @@ class Database:
         """
         for tries_left in reversed(range(_TRIES)):
             try:
-                with self._writing, self._writer.begin() as connection:
+                with self._writing, self._outage.connect(self._writer) as connection, connection.begin():
                     return work(connection, *args, **kwargs)
             except IntegrityError:
                 raise  # not the database's fault but ours
@@ -181,16 +178,12 @@ class Database:
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``work(connection, …)`` on one consistent snapshot. Raises :class:`DatabaseError` if it cannot be read."""
-        with self._explained(), self._reader.connect() as connection:
+        with self._explained(), self._outage.connect(self._reader) as connection:
             return work(connection, *args, **kwargs)
 
     def close(self) -> None:
         """Closes every connection; SQLite's last one folds the write-ahead log into the file."""
         with self._writing:
-            if self._owner is not None:
-                self._owner.invalidate()  # ends the session, and with it what it owns
-                self._owner.close()
-                self._owner = None
             self._engine.dispose()
 
     @contextmanager

@@ -39,7 +39,7 @@ def _ends(connection: Connection, job_id: str, epoch: int, **result: Any) -> boo
     fair.hold(connection, job_id)
     mine = (jobs.c.id == job_id) & (jobs.c.epoch == epoch) & (jobs.c.status == JobStatus.RUNNING)
     ended = connection.execute(
-        update(jobs).where(mine).values(finished=now(), **result).returning(jobs.c.person, jobs.c.reply_to)
+        update(jobs).where(mine).values(finished=now(), lease=None, **result).returning(jobs.c.person, jobs.c.reply_to)
     ).one_or_none()
     if ended is None:
         return False
@@ -61,7 +61,7 @@ def cancel(connection: Connection, job_id: str) -> Job | None:
         return None
     status = JobStatus(row.status)
     if status.may_become(JobStatus.CANCELLED):
-        called_off = {"status": JobStatus.CANCELLED, "finished": now()}
+        called_off = {"status": JobStatus.CANCELLED, "finished": now(), "lease": None}
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(called_off))
         running = int(status is JobStatus.RUNNING)
         fair.leaves(connection, row.person, queued=1 - running, running=running)

@@ -1,4 +1,4 @@
-"""PostgreSQL behind the ledger: how it is opened, who owns it, and what its errors mean to a person.
+"""PostgreSQL behind the ledger: how it is opened, and what its errors mean to a person.
 
 The driver is psycopg (``pip install 'calotype[postgresql]'``). Nothing here holds a password: it stays in the URL.
 """
@@ -18,9 +18,8 @@ OLDEST: Final = 15
 """The first major version that is tested."""
 _CONNECT_TIMEOUT: Final = 10
 """Seconds that a server may take to answer."""
-_OWNER: Final = 0x43414C4F
-"""Key of the advisory lock of the one service that works on a database: "CALO"."""
-_UPGRADER: Final = _OWNER + 1
+_UPGRADER: Final = 0x43414C50
+"""Key of the advisory lock of whoever upgrades a database: "CALP"."""
 _AGAIN: Final = frozenset({"40001", "40P01"})
 """SQLSTATE of transactions that were undone only because of another one: serialization failure, deadlock."""
 
@@ -65,11 +64,6 @@ def check_version(connection: Connection, where: str) -> None:
     number = int(connection.scalar(text("SHOW server_version_num")) or 0)
     if number < OLDEST * 10_000:
         raise DatabaseError(f"database: {where}: PostgreSQL {number // 10_000} is too old; use {OLDEST} or newer")
-
-
-def own(connection: Connection) -> bool:
-    """Makes the connection's session the owner of the database until it ends. False if another one is."""
-    return bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _OWNER}))
 
 
 def lock_for_upgrade(connection: Connection, seconds: float) -> None:
