@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 
 from calotype.darkroom import ServerGone
-from calotype.errors import BadRequest, CalotypeError, NotAllowed, Problem, SetupError, UnknownJob
+from calotype.errors import BadRequest, CalotypeError, LimitReached, NotAllowed, Problem, SetupError, UnknownJob
 from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued, Started, Stepped
 from calotype.home import ServerAddress
 from calotype.job import Picture
@@ -89,6 +89,14 @@ class Remote:
             raise self._gone(error, job_id) from None
         raise self._gone(None, job_id)
 
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Any other path of the API; its answer. Raises what the server raised."""
+        return _object(await self._ask(method, path, body))
+
+    async def close(self) -> None:
+        """For one that was not entered: an engine is not wanted."""
+        await self._client.aclose()
+
     async def job(self, job_id: str) -> dict[str, Any]:
         """The job as JSON."""
         return _object(await self._ask("GET", f"/v1/jobs/{job_id}"))
@@ -143,7 +151,8 @@ def event_of(name: str, data: Mapping[str, Any]) -> Event | None:
     event: Event | None = None
     match name:
         case "queued":
-            event = Queued(job_id, int(data["position"]))
+            eta = data.get("eta_seconds")  # an older server sends none
+            event = Queued(job_id, int(data["position"]), None if eta is None else float(eta))
         case "started":
             event = Started(job_id, tuple(data.get("notes", ())))  # an older server sends none
         case "stepped":
@@ -204,6 +213,8 @@ def _error(answer: httpx.Response) -> CalotypeError:
             return BadRequest(*problems) if problems else SetupError(message)
         case 403:
             return NotAllowed(message)
+        case 429:
+            return LimitReached(message)
         case 404 if path[1:3] == ["v1", "jobs"]:
             return UnknownJob(path[3])
         case _:

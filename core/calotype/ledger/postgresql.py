@@ -18,8 +18,9 @@ OLDEST: Final = 15
 """The first major version that is tested."""
 _CONNECT_TIMEOUT: Final = 10
 """Seconds that a server may take to answer."""
-_UPGRADER: Final = 0x43414C50
-"""Key of the advisory lock of whoever upgrades a database: "CALP"."""
+_OWNER: Final = 0x43414C4F
+"""Key of the advisory lock of those who work on a database, all together or one alone: "CALO"."""
+_UPGRADER: Final = _OWNER + 1
 _AGAIN: Final = frozenset({"40001", "40P01"})
 """SQLSTATE of transactions that were undone only because of another one: serialization failure, deadlock."""
 
@@ -64,6 +65,21 @@ def check_version(connection: Connection, where: str) -> None:
     number = int(connection.scalar(text("SHOW server_version_num")) or 0)
     if number < OLDEST * 10_000:
         raise DatabaseError(f"database: {where}: PostgreSQL {number // 10_000} is too old; use {OLDEST} or newer")
+
+
+def attend(connection: Connection) -> bool:
+    """Has the connection's session take part in the service until it ends. False while a backup is restored."""
+    return bool(connection.scalar(text("SELECT pg_try_advisory_lock_shared(:key)"), {"key": _OWNER}))
+
+
+def alone(connection: Connection) -> bool:
+    """Whether no other process of calotype is connected to this database; no service begins to work on it before the commit."""
+    others = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND application_name LIKE 'calotype%' AND pid <> pg_backend_pid()"
+    )
+    mine = connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _OWNER})
+    return bool(mine) and not connection.scalar(others)
 
 
 def lock_for_upgrade(connection: Connection, seconds: float) -> None:

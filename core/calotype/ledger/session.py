@@ -18,6 +18,9 @@ from zlib import crc32
 from sqlalchemy import Connection, Engine, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
+from calotype.errors import DatabaseError
+from calotype.ledger import postgresql
+
 CHANNEL: Final = "calotype"
 """Of NOTIFY: one a database."""
 _OURS: Final = 0x43414C00
@@ -58,7 +61,8 @@ class Session:
     """Locks that last as long as this process and its connection, and NOTIFY. Thread-safe. PostgreSQL only.
 
     A connection that broke is made anew at the next call, and what it held is locked again, unless somebody was
-    faster. Methods raise SQLAlchemy's DBAPIError if the server cannot be reached.
+    faster. Methods raise SQLAlchemy's DBAPIError if the server cannot be reached, and :class:`DatabaseError` while a
+    backup is restored.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -133,6 +137,8 @@ class Session:
             connection.execute(text("SET tcp_keepalives_idle = 10"))  # a machine that lost its power is noticed
             connection.execute(text("SET tcp_keepalives_interval = 5"))
             connection.execute(text("SET tcp_keepalives_count = 3"))
+            if not postgresql.attend(connection):
+                raise DatabaseError("database: a backup is being restored; start again when that is done")
             pid = connection.scalar(text("SELECT pg_backend_pid()"))
             self._held = {key: shared for key, shared in self._held.items() if _try(connection, key, shared)}
         except BaseException:

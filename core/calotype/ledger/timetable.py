@@ -11,12 +11,13 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, select, upd
 
 from calotype.cron import Times
 from calotype.errors import BadRequest
-from calotype.ledger import fair, outbox, periods
+from calotype.ledger import accounts, outbox, periods
 from calotype.ledger.database import Database
 from calotype.ledger.rows import to_request
-from calotype.ledger.tables import persons, scheduled_prompts
+from calotype.ledger.tables import scheduled_prompts
 from calotype.person import OPERATOR, Person
 from calotype.request import Request
+from calotype.roles import UNLIMITED, Limits
 
 LIMIT: Final = 20
 """Scheduled prompts of one person; of the operator ten times as many."""
@@ -57,8 +58,8 @@ class Due(NamedTuple):
 class Timetable:
     """The table ``scheduled_prompts``."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, limits: Limits = UNLIMITED) -> None:
+        self._database, self._limits = database, limits
 
     def add(
         self, person: Person, cron: str, timezone: str, request: Request, reply_to: Mapping[str, Any] | None = None
@@ -66,7 +67,7 @@ class Timetable:
         """From now on. Raises :class:`BadRequest` if the time cannot be read, or the person has too many."""
         Times(cron, timezone)
         outbox.address(reply_to)
-        return self._database.write(add, person, cron, timezone, request, reply_to)
+        return self._database.write(add, person, cron, timezone, request, reply_to, self._limits)
 
     def all(self, person_key: str | None) -> list[ScheduledPrompt]:
         """A person's, or everybody's (None), oldest first."""
@@ -92,15 +93,17 @@ def add(
     timezone: str,
     request: Request,
     reply_to: Mapping[str, Any] | None,
+    allowed: Limits,
 ) -> ScheduledPrompt:
     """See :meth:`Timetable.add`."""
-    fair.introduce(connection, person)  # makes the person's additions wait for each other, so that the limit holds
-    mine = select(func.count()).select_from(scheduled_prompts).where(scheduled_prompts.c.person == person.key)
+    # locks them, so that their additions wait for each other and the limit holds
+    owner = accounts.introduce(connection, person, allowed).key
+    mine = select(func.count()).select_from(scheduled_prompts).where(scheduled_prompts.c.person == owner)
     limit = LIMIT * 10 if person.operator else LIMIT
     if (connection.scalar(mine) or 0) >= limit:
         raise BadRequest.of("schedule", f"{limit} prompts are scheduled, the most there may be; remove one first")
     values = {
-        "person": person.key,
+        "person": owner,
         "cron": cron,
         "timezone": timezone,
         "request": request.model_dump(mode="json", exclude_none=True),
@@ -115,7 +118,7 @@ def listed(connection: Connection, person_key: str | None) -> list[ScheduledProm
     """See :meth:`Timetable.all`."""
     query = select(scheduled_prompts).order_by(scheduled_prompts.c.id)
     if person_key is not None:
-        query = query.where(scheduled_prompts.c.person == person_key)
+        query = query.where(scheduled_prompts.c.person == accounts.person_of(person_key))
     return [_read(row) for row in connection.execute(query).mappings()]
 
 
@@ -123,7 +126,7 @@ def remove(connection: Connection, prompt_id: int, person_key: str | None) -> bo
     """See :meth:`Timetable.remove`."""
     which = delete(scheduled_prompts).where(scheduled_prompts.c.id == prompt_id)
     if person_key is not None:
-        which = which.where(scheduled_prompts.c.person == person_key)
+        which = which.where(scheduled_prompts.c.person == accounts.person_of(person_key))
     if connection.execute(which).rowcount == 0:
         return False
     periods.forget(connection, f"prompt:{prompt_id}")
@@ -134,14 +137,11 @@ def due(connection: Connection) -> list[Due]:
     """Reads every row: there are few."""
     now = periods.clock(connection)
     found = []
-    query = select(scheduled_prompts, persons.c.name, persons.c.weight)
-    rows = connection.execute(query.join(persons, persons.c.key == scheduled_prompts.c.person)).mappings()
-    for row in rows:
-        prompt = _read(row)
+    for prompt in listed(connection, None):
         last = periods.last(connection, prompt.chore) or prompt.created
         period = Times(prompt.cron, prompt.timezone).missed(last, now)
         if period is not None:
-            person = Person(prompt.person, row["name"], row["weight"], operator=prompt.person == OPERATOR.key)
+            person = OPERATOR if prompt.person == OPERATOR.key else Person(prompt.person)
             found.append(Due(prompt, period, person))
     return found
 
