@@ -73,11 +73,15 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [default: 7860]")] = None,
     model: Annotated[Path | None, typer.Option(help="Diffusers folder to offer as the default model.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="Be this part only: page, bot, worker; may be repeated. Needs PostgreSQL."),
+    ] = None,
 ) -> int:
     """Run the service with every front end: web page, HTTP API."""
     from calotype.serve import run
 
-    return run(host=host, port=port, model=model)
+    return run(host=host, port=port, model=model, only=only or ())
 
 
 @app.command()

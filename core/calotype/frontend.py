@@ -31,6 +31,8 @@ class FrontEnd(ABC):
     """A door to the studio. Made once a process; importing its module must be cheap."""
 
     name: ClassVar[str]
+    part: ClassVar[str] = "page"
+    """Of the service, where its parts are processes of their own: ``page``, or ``bot``."""
 
     def absent(self, settings: Settings) -> str | None:
         """Why it does not take part (no token, say) and what to do about it; None if it does."""

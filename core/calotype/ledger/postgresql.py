@@ -73,7 +73,7 @@ def attend(connection: Connection) -> bool:
 
 
 def alone(connection: Connection) -> bool:
-    """Whether no other process of calotype is connected to this database; no service begins to work on it before the commit."""
+    """Whether no other process of calotype is connected to this database; none begins to serve before the commit."""
     others = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
         "AND application_name LIKE 'calotype%' AND pid <> pg_backend_pid()"

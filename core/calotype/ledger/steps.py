@@ -6,14 +6,14 @@ One row a job, written by the worker that runs it and deleted when it ends.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
 
-from calotype.job import Job, JobStatus
+from calotype.job import JobStatus
 from calotype.ledger.database import Database
-from calotype.ledger.rows import one_job, put
+from calotype.ledger.rows import put
 from calotype.ledger.tables import clock, jobs, steps
 
 _CHUNK: Final = 500
@@ -80,10 +80,6 @@ class Steps:
         """Puts these in the place of what was there."""
         self._database.write(write, latest)
 
-    def refuse(self, job_id: str, reason: str | None) -> None:
-        """Notes why a job cannot be paused; None takes that back."""
-        self._database.write(refuse, job_id, reason)
-
     def clear(self, job_ids: Collection[str]) -> None:
         """These have ended, or wait again."""
         self._database.write(clear, list(job_ids))
@@ -100,24 +96,11 @@ class Steps:
         """Which jobs are paused, and whether the queue has changed."""
         return self._database.read(look)
 
-    def ended(self, job_id: str) -> Job | None:
-        """A job with its result."""
-        return self._database.read(one_job, job_id)
-
 
 def write(connection: Connection, latest: Mapping[str, Step]) -> None:
     """In the order of the ids, so that no two processes wait for each other."""
     for job_id, step in sorted(latest.items()):
         put(connection, steps, {"job_id": job_id}, {"event": step.as_json(), "preview": step.preview})
-
-
-def refuse(connection: Connection, job_id: str, reason: str | None) -> None:
-    """Changes that and nothing else."""
-    row = connection.execute(select(steps).where(steps.c.job_id == job_id).with_for_update()).one_or_none()
-    if row is None and reason is None:
-        return
-    step = Step() if row is None else Step.read(row.event, row.preview)
-    write(connection, {job_id: replace(step, refusal=reason)})
 
 
 def clear(connection: Connection, job_ids: Collection[str]) -> None:
