@@ -21,8 +21,9 @@ from calotype.home import Home
 from calotype.leader import Chore, Leader
 from calotype.moderation import PromptReview
 from calotype.plugins.registry import Registry
-from calotype.studio import Studio, Work
+from calotype.studio import Studio
 from calotype.turns import Turns
+from calotype.work import Work
 
 if TYPE_CHECKING:
     from calotype.chores import Chores

@@ -21,7 +21,7 @@ from calotype.errors import CalotypeError, SetupError
 from calotype.frontend import FrontEnd, Hosting
 from calotype.home import Home
 from calotype.ledger.database import is_server
-from calotype.studio import Engine
+from calotype.work import Engine
 
 _LOOK_EVERY: Final = 0.1
 """Seconds between looks at what there is to tell the operator while the service starts."""

@@ -21,7 +21,7 @@ _ANSWER: Final = 3.0
 
 
 class SharedWork:
-    """Implements :class:`calotype.studio.Work`."""
+    """Implements :class:`calotype.work.Work`."""
 
     def __init__(
         self,

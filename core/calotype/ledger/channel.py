@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from calotype.errors import DatabaseError
 from calotype.ledger.database import Database
 from calotype.ledger.session import CHANNEL, Session
 
@@ -80,9 +81,11 @@ class Channel:
                         log.info("the database is back")
                     away = False
                     self._follow(connection)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the net must go on
+            except Exception as error:  # whatever it is, the net must go on
                 if not away and not self._stopping.is_set():
-                    log.warning("what other processes say is not heard (%s); trying again", type(error).__name__)
+                    expected = isinstance(error, DatabaseError | SQLAlchemyError) or _is_drivers(error)
+                    told = f" ({type(error).__name__})" if expected else ""
+                    log.warning("what others say is not heard%s; trying again", told, exc_info=not expected)
                 away = True
                 self._stopping.wait(_AGAIN)
 
@@ -102,11 +105,16 @@ class Channel:
     def _listening(self) -> Iterator[Any]:
         """The driver's own connection, taken out of the pool."""
         pooled = self._database.engine.raw_connection()
-        pooled.detach()
         connection: Any = pooled.driver_connection
+        pooled.detach()
         try:
             connection.autocommit = True
             connection.execute(f"LISTEN {CHANNEL}")
             yield connection
         finally:
             connection.close()
+
+
+def _is_drivers(error: Exception) -> bool:
+    """Whether the connection broke while it was listened on; the driver need not be installed for a file."""
+    return type(error).__module__.startswith("psycopg")
