@@ -6,7 +6,6 @@ latest step. The same look at every watched job, now and then, is the net under 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -26,7 +25,8 @@ from calotype.telling import Telling, preview_of
 
 REPEAT: Final = 5.0
 """Seconds after which a process says again which running jobs are watched in it."""
-log = logging.getLogger(__name__)
+_ANSWERS: Final = {"pause": ("paused", "refused", "ended"), "resume": ("started", "ended")}
+"""To what is asked of whoever runs a job."""
 
 
 class Local(Protocol):
@@ -84,7 +84,7 @@ class Relay:
         """Processes that run jobs and have loaded their engine. None: not looked yet."""
         self._mutex = threading.Lock()
         self._told: dict[str, _Told] = {}
-        self._asks: dict[str, list[Future[Step]]] = {}
+        self._asks: dict[tuple[str, str], list[Future[Step]]] = {}
         self._queue: tuple[int, float] | None = None
         self._repeat = self._renewal = 0.0
         self._begun = session.begun
@@ -176,7 +176,7 @@ class Relay:
             self._drop_lost(here, self._ledger.leases.held())
         if any(note.kind in ("started", "paused", "ended") for note in notes):
             self.paused = self._ledger.steps.look().paused
-        self._answer({note.job_id for note in notes if note.kind in ("refused", "paused", "started", "ended")})
+        self._answer(notes)
         self._look(about & self._watched())
 
     def _asked(self, note: Note) -> None:
@@ -196,16 +196,17 @@ class Relay:
         """Ask whoever runs the job to ``pause`` or ``resume`` it; what its step is when they have answered."""
         answer: Future[Step] = Future()
         with self._mutex:
-            self._asks.setdefault(job_id, []).append(answer)
+            self._asks.setdefault((kind, job_id), []).append(answer)
         self._telling.note(kind, job_id)
         return answer
 
-    def _answer(self, about: Collection[str]) -> None:
+    def _answer(self, notes: Sequence[Note]) -> None:
+        answered = {(asked, note.job_id) for note in notes for asked, by in _ANSWERS.items() if note.kind in by}
         with self._mutex:
-            asked = {job_id: self._asks.pop(job_id) for job_id in about if job_id in self._asks}
-        if asked:
-            standing = self._ledger.steps.standing(asked)
-            for job_id, answers in asked.items():
+            asks = {each: self._asks.pop(each) for each in answered if each in self._asks}
+        if asks:
+            standing = self._ledger.steps.standing({job_id for _, job_id in asks})
+            for (_, job_id), answers in asks.items():
                 step = standing[job_id].step if job_id in standing else None
                 for answer in answers:
                     if answer.set_running_or_notify_cancel():  # else nobody waits any more

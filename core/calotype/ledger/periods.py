@@ -60,7 +60,7 @@ def begin(connection: Connection, chore: str, period: datetime) -> bool:
     """Writes it down; False if it was."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     row = dialect.insert(chores_done).values(chore=chore, period=written(period), begun=clock(connection))
-    return connection.execute(row.on_conflict_do_nothing()).rowcount > 0
+    return connection.scalar(row.on_conflict_do_nothing().returning(chores_done.c.chore)) is not None
 
 
 def last(connection: Connection, chore: str) -> datetime | None:
