@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from calotype.config import Settings
-from calotype.errors import SetupError
+from calotype.errors import BadRequest, SetupError
 from calotype.frontend import FrontEnd, Hosting
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _REFUSED = "DISCORD_TOKEN: Discord refuses it; copy it anew from the developer portal (Bot, Reset Token)"
 _TOKEN_REFUSED = 4004
+_DIGITS: Final = 20
 
 
 class Discord(FrontEnd):
@@ -37,6 +38,14 @@ class Discord(FrontEnd):
         if settings.discord_token is None or not settings.discord_token.get_secret_value().strip():
             return "DISCORD_TOKEN is not set; the README's section 'The Discord bot' tells how to get one"
         return None
+
+    def reply_to(self, channel: str) -> Mapping[str, Any]:
+        """A channel by its number."""
+        from calotype_bot.address import Address
+
+        if not (channel.isascii() and channel.isdigit() and len(channel) <= _DIGITS):
+            raise BadRequest.of("channel", f"{channel[:40]!r} is not a channel's number (Copy Channel ID)")
+        return Address.channel(int(channel)).written()
 
     async def run(self, hosting: Hosting) -> None:
         """Be on Discord until cancelled, while no other process is. Raises :class:`SetupError` for a refused token."""

@@ -17,6 +17,7 @@ from calotype import __version__
 from calotype.cli_db import db_app
 from calotype.cli_people import people_app
 from calotype.cli_plugins import plugins_app
+from calotype.cli_schedule import schedule_app
 from calotype.errors import YOURS, CalotypeError
 from calotype.request import GUIDANCE_LIMIT, IMAGES_LIMIT, STEPS_LIMIT
 
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(db_app, name="db")
 app.add_typer(people_app, name="people")
+app.add_typer(schedule_app, name="schedule")
 
 
 @app.command()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from calotype.errors import BadRequest, CalotypeError, DatabaseError
+from calotype.cron import Times
+from calotype.errors import BadRequest, CalotypeError, DatabaseError, NotAllowed
 from calotype.job import Job
 from calotype.person import Person
 from calotype.request import Request
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from calotype.ledger.timetable import Due, ScheduledPrompt
     from calotype.ledger.timetable import Timetable as Records
 
+_TEXT_LIMIT: Final = 1000
 log = logging.getLogger(__name__)
 
 
@@ -93,3 +96,73 @@ class Timetable:
             return f"something went wrong ({type(error).__name__}); the operator finds it in the log"
         log.info("scheduled prompt %d: job %s", prompt.id, job.id)
         return None
+
+
+_FIELDS: Final = ("cron", "timezone", "request", "owner", "reply_to")
+
+
+async def add_from(timetable: Timetable, body: Mapping[str, Any], by: Person) -> dict[str, Any]:
+    """What the command line and the HTTP API add: an object in, the scheduled prompt as JSON out. Operators only.
+
+    ``owner`` is the account in whose name it is submitted, the operator's own unless it is named; ``reply_to`` is where
+    a front end delivers. Raises :class:`BadRequest` and, for anybody else, :class:`NotAllowed`.
+    """
+    _check_operator(by)
+    if strange := [name for name in body if name not in _FIELDS]:
+        raise BadRequest.of(strange[0][:40], f"is not one of {', '.join(_FIELDS)}")
+    request, reply_to = body.get("request"), body.get("reply_to")
+    if not isinstance(request, Mapping):
+        raise BadRequest.of("request", 'is missing; give one such as {"prompt": "blue cat"}')
+    front_end = reply_to.get("front_end") if isinstance(reply_to, Mapping) else None
+    if reply_to is not None and not (isinstance(front_end, str) and front_end):
+        raise BadRequest.of("reply_to", 'is not an object whose "front_end" names who delivers')
+    owner = _text(body, "owner", by.key)
+    added = await timetable.add(
+        Request.parse(dict(request)),
+        by if owner == by.key else Person(owner),
+        _text(body, "cron"),
+        _text(body, "timezone", "UTC"),
+        reply_to=reply_to,
+    )
+    return as_json(added)
+
+
+async def listed(timetable: Timetable, by: Person) -> dict[str, Any]:
+    """All of them as JSON. Operators only."""
+    _check_operator(by)
+    return {"object": "list", "data": [as_json(each) for each in await timetable.list(by)]}
+
+
+async def removed(timetable: Timetable, prompt_id: int, by: Person) -> dict[str, Any]:
+    """End one. Operators only."""
+    _check_operator(by)
+    await timetable.remove(prompt_id, by)
+    return {"id": prompt_id, "removed": True}
+
+
+def as_json(prompt: ScheduledPrompt) -> dict[str, Any]:
+    """A scheduled prompt as the HTTP API and ``--json`` show it. Where it is delivered only by its front end's name."""
+    coming = Times(prompt.cron, prompt.timezone).after(datetime.now(UTC))
+    return {
+        "id": prompt.id,
+        "owner": prompt.person,
+        "cron": prompt.cron,
+        "timezone": prompt.timezone,
+        "next": None if coming is None else coming.isoformat(),
+        "request": prompt.request.model_dump(mode="json", exclude_none=True),
+        "front_end": None if prompt.reply_to is None else prompt.reply_to.get("front_end"),
+        "created": prompt.created.isoformat(),
+        "error": prompt.error,
+    }
+
+
+def _text(body: Mapping[str, Any], field: str, default: str | None = None) -> str:
+    value = body.get(field, default)
+    if not isinstance(value, str) or not value.strip() or len(value) > _TEXT_LIMIT or "\0" in value:
+        raise BadRequest.of(field, f"is missing or not text of 1 to {_TEXT_LIMIT} characters")
+    return value.strip()
+
+
+def _check_operator(by: Person) -> None:
+    if not by.operator:
+        raise NotAllowed("schedule: only the operator may schedule prompts here")
