@@ -16,7 +16,7 @@ from calotype.checkpoint import EMBEDDED, inspect
 from calotype.config import Settings
 from calotype.disk import Disk
 from calotype.engine.assignment import Host, HostListener
-from calotype.errors import CalotypeError
+from calotype.errors import CalotypeError, SetupError
 from calotype.home import Home
 from calotype.leader import Chore, Leader
 from calotype.moderation import PromptReview
@@ -172,7 +172,8 @@ async def _at_work(
     positions = Positions(ledger, bus) if dispatcher is None else dispatcher.positions
     work: Work
     if relay is None:
-        assert dispatcher is not None
+        if dispatcher is None:
+            raise SetupError("only: without an engine here others must make the pictures; that needs PostgreSQL")
         work = dispatcher
     else:
         relay.local, relay.queue_changed = dispatcher, positions.changed

@@ -25,6 +25,8 @@ TRY_EVERY: Final = 2.0
 KEPT: Final = timedelta(days=30)
 """For how long it is known which periods of a chore were begun."""
 log = logging.getLogger(__name__)
+_TIMER_LOG: Final = logging.getLogger(f"{__name__}.timer")
+_TIMER_LOG.setLevel(logging.ERROR)  # that one chore is still at work when it is due again is nothing to warn of
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class Leader:
             timezone=UTC,
             # however late, and once for any number of missed times: a laptop sleeps
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            logger=_TIMER_LOG,
         )
         now = datetime.now(UTC)
         for chore in self._chores:
@@ -121,7 +124,8 @@ class Leader:
                 chore.work()
         except (DatabaseError, DBAPIError) as error:
             if chore.name not in self._failing:  # the database is away: once is enough
-                log.warning("chore %s failed (%s); it is tried again at its next time", chore.name, error)
+                told = error if isinstance(error, DatabaseError) else type(error).__name__
+                log.warning("chore %s failed (%s); it is tried again at its next time", chore.name, told)
             self._failing.add(chore.name)
         except Exception:
             log.exception("chore %s failed; it is tried again at its next time", chore.name)

@@ -127,7 +127,8 @@ class Telling:
             self._wake.clear()
             now = time.monotonic()
             if now >= beat:
-                self._safely(self._beat)
+                if self._safely(self._beat):
+                    self._away = False
                 beat = time.monotonic() + BEAT
             self._safely(self._flush)
         self._safely(self._flush)
@@ -162,7 +163,8 @@ class Telling:
                 job.kind, job.told = None, now
         return latest, notes, over
 
-    def _safely(self, work: Callable[[], None]) -> None:
+    def _safely(self, work: Callable[[], None]) -> bool:
+        """Whether it was done."""
         try:
             work()
         except (CalotypeError, DBAPIError) as error:
@@ -172,7 +174,8 @@ class Telling:
         except Exception:
             log.exception("other processes cannot be told")
         else:
-            self._away = False
+            return True
+        return False
 
 
 def _after(before: Step, event: Started | Paused | Stepped) -> Step:
