@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -25,13 +25,15 @@ def main() -> None:
     """Prints each time, the median and the longest."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     found = []
-    with tempfile.TemporaryDirectory() as folder, postgres_server() as server:
-        with closing(Parts(Path(folder), server.empty())) as parts:
-            for _ in range(2):
-                parts.work()
-            for _ in range(kills):
-                found.append(_one(parts))
-                print(f"{found[-1]:.2f} s", flush=True)
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        server = stack.enter_context(postgres_server())
+        parts = stack.enter_context(closing(Parts(Path(folder), server.empty())))
+        for _ in range(2):
+            parts.work()
+        for _ in range(kills):
+            found.append(_one(parts))
+            print(f"{found[-1]:.2f} s", flush=True)
     print(f"{kills} kills: median {statistics.median(found):.1f} s, longest {max(found):.1f} s")
 
 
