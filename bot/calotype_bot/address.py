@@ -50,6 +50,29 @@ class Address:
         )
 
     @classmethod
+    def scheduled_by(cls, interaction: discord.Interaction[Any]) -> Address:
+        """The channel of an interaction, for pictures that come later and that nobody waits for."""
+        assert interaction.channel_id is not None
+        who = interaction.user
+        return cls.channel(interaction.channel_id, interaction.guild_id, user_id=who.id, name=who.display_name)
+
+    @classmethod
+    def channel(cls, channel_id: int, guild_id: int | None = None, *, user_id: int = 0, name: str = "") -> Address:
+        """A message of the bot's own in a channel."""
+        return cls(
+            application_id=0,
+            token="",
+            created=0.0,
+            channel_id=channel_id,
+            guild_id=guild_id,
+            message_id=None,
+            user_id=user_id,
+            name=name,
+            private=False,
+            fallback=True,
+        )
+
+    @classmethod
     def read(cls, reply_to: Mapping[str, Any]) -> Address:
         """From what the ledger kept. Raises TypeError if it is not one."""
         return cls(**{key: value for key, value in reply_to.items() if key != "front_end"})
@@ -57,6 +80,11 @@ class Address:
     def written(self) -> dict[str, Any]:
         """As the ledger keeps it."""
         return {"front_end": "discord", **asdict(self)}
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether no interaction asked for it."""
+        return not self.token
 
     @property
     def out_of_reach(self) -> bool:

@@ -31,6 +31,7 @@ ATTEMPTS: Final = 8
 """Tries that Discord may refuse before a delivery is given up. Those that an outage ate do not count."""
 FORBIDDEN: Final = "Your result is there, but I may not post it here. Ask a moderator to let me attach files."
 _LATE: Final = "in a message of its own"
+_SCHEDULED: Final = "in its channel"
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 600.0
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,11 @@ class Deliverer:
         if not address.fallback or address.channel_id is None:
             kind = "private" if address.private else "out of the bot's reach otherwise"
             raise GivenUp(f"the reply can no longer be changed and it was {kind}; the result is in the history")
-        await self._wire.send(address, looks.late(await self._look_of(job), address.name), job.id)
+        look = await self._look_of(job)
+        if address.scheduled:
+            await self._wire.send(address, looks.scheduled(look, address.name), job.id)
+            return _SCHEDULED
+        await self._wire.send(address, looks.late(look, address.name), job.id)
         return _LATE
 
     async def _tell_forbidden(self, job: Job, address: Address) -> None:

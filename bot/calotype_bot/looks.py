@@ -116,9 +116,18 @@ def settings(job: Job, studio: Studio) -> list[str]:
 
 def late(look: Look, name: str) -> Look:
     """The same in a message of its own, for somebody who asked a while ago. It names them and does not ping."""
+    return _headed(look, f"for {plain(name, 40)}, who asked a while ago")
+
+
+def scheduled(look: Look, name: str) -> Look:
+    """The same in a message of its own, which nobody waits for."""
+    return _headed(look, f"scheduled by {plain(name, 40)}" if name else "on schedule")
+
+
+def _headed(look: Look, words: str) -> Look:
     container = next(child for child in look.view.children if isinstance(child, ui.Container))
     first = next(child for child in container.children if isinstance(child, ui.TextDisplay))
-    first.content = f"-# for {plain(name, 40)}, who asked a while ago\n{first.content}"
+    first.content = f"-# {words}\n{first.content}"
     return look
 
 

@@ -120,7 +120,7 @@ class _Progress:
         event, self._latest = self._latest, None
         match event:
             case Queued(position=position):
-                broken = self._studio.problem is not None
+                broken = self._studio.problem is not None or self._studio.held is not None
                 look = looks.waiting(self._job, position, self._studio.ready, broken, event.about)
             case Stepped(step=step, steps=steps, preview=preview):
                 jpeg = await asyncio.to_thread(preview.jpeg) if preview is not None else None

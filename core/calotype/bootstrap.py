@@ -6,18 +6,31 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from calotype.bus import Bus
 from calotype.catalog import Catalog
 from calotype.checkpoint import EMBEDDED, inspect
 from calotype.config import Settings
+from calotype.disk import Disk
 from calotype.engine.assignment import Host, HostListener
-from calotype.errors import CalotypeError
+from calotype.errors import CalotypeError, SetupError
 from calotype.home import Home
+from calotype.leader import Chore, Leader
 from calotype.moderation import PromptReview
 from calotype.plugins.registry import Registry
 from calotype.studio import Studio
+from calotype.turns import Turns
+from calotype.work import Work
+
+if TYPE_CHECKING:
+    from calotype.chores import Chores
+    from calotype.dispatch import Dispatcher
+    from calotype.images.store import ImageStore
+    from calotype.ledger import Ledger
+    from calotype.relay import Relay
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +40,7 @@ def catalog_for(settings: Settings) -> Catalog:
     registry = Registry.discover(settings.plugins)
     models = [inspect(settings.model)] if settings.model is not None else []
     catalog = Catalog(registry, [*models, inspect(EMBEDDED)])
-    for folder in Home(settings.home).remembered_models():
+    for folder in Home(settings.home, settings.images).remembered_models():
         try:
             catalog.add_model(inspect(folder))
         except CalotypeError as error:  # it was fine once; the service goes on without it
@@ -37,16 +50,16 @@ def catalog_for(settings: Settings) -> Catalog:
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings, home: Home, catalog: Catalog, *, only_own: bool = False
+    settings: Settings, home: Home, catalog: Catalog, *, only_own: bool = False, engine: bool = True
 ) -> AsyncIterator[Studio]:
-    """The running service on a home that this process owns (:meth:`Home.acquire`).
+    """The running service on a home that this process owns (:meth:`Home.acquire`), or shares where others do the rest.
 
     The engine loads in the background; jobs are accepted at once and wait for it. On exit running jobs get
     ``settings.drain_seconds`` to end, then go back into the queue. The home stays acquired. With ``only_own`` no jobs
     are run but those that this studio submits: the others wait for a server, which may have other models and plugins.
+    Without an ``engine`` other processes run the jobs, and torch is not imported here; that needs PostgreSQL.
     """
     from calotype.chores import Chores
-    from calotype.dispatch import Dispatcher
     from calotype.images.store import ImageStore
     from calotype.ledger import Ledger
     from calotype.ledger.migrate import upgrade
@@ -54,13 +67,37 @@ async def open_service(
     review = PromptReview.load(home.folder / "blocked_words.txt")
     url = home.database_url if settings.database_url is None else settings.database_url.get_secret_value()
     await asyncio.to_thread(upgrade, url, home.backups)
+    async with AsyncExitStack() as stack:
+        ledger, store, bus = Ledger(url, settings.limits), ImageStore(home.images), Bus()
+        stack.callback(ledger.close)
+        await asyncio.to_thread(ledger.people.apply_roles)
+        folders = [store.folder] if ledger.shared else [store.folder, home.folder]
+        disk = Disk(folders, settings.disk_free_gb)
+        dispatcher = _dispatcher(settings, home, catalog, ledger, store, bus, disk, only_own) if engine else None
+        relay = await asyncio.to_thread(_begin, settings, ledger, store, bus, engine)
+        work = await stack.enter_async_context(_at_work(ledger, bus, dispatcher, relay, disk, settings.drain_seconds))
+        turns = Turns(None if relay is None else relay.session)
+        studio = Studio(ledger, store, catalog, bus, work, review, remember=home.remember_model, turns=turns)
+        chores = Chores(ledger, store, retention_days=settings.retention_days)
+        duties = _chores(ledger, relay, bus, chores, work, None if only_own else studio)
+        await stack.enter_async_context(_leading(Leader(ledger, None if relay is None else relay.session, duties)))
+        stack.callback(chores.stop)
+        yield studio
+
+
+def _dispatcher(
+    settings: Settings,
+    home: Home,
+    catalog: Catalog,
+    ledger: Ledger,
+    store: ImageStore,
+    bus: Bus,
+    disk: Disk,
+    only_own: bool,
+) -> Dispatcher:
+    from calotype.dispatch import Dispatcher
+
     threads = home.threads(settings.threads)
-    ledger, store, bus = Ledger(url, settings.limits), ImageStore(home.images), Bus()
-    await asyncio.to_thread(ledger.own)
-    await asyncio.to_thread(ledger.people.apply_roles)
-    requeued, dead = await asyncio.to_thread(ledger.recover)
-    if requeued or dead:
-        log.info("after an unclean end: back in the queue: %d, given up: %d", len(requeued), len(dead))
 
     def make_host(listener: HostListener) -> Host:
         from calotype.engine.host import InProcessHost  # torch is imported here and nowhere earlier
@@ -85,7 +122,7 @@ async def open_service(
         gc.freeze()
         return host
 
-    dispatcher = Dispatcher(
+    return Dispatcher(
         ledger,
         store,
         catalog,
@@ -94,17 +131,100 @@ async def open_service(
         slots=settings.slots,
         residents=settings.residents,
         only_own=only_own,
+        held=disk.short,
+        recall=lambda: _recall(home, catalog),
     )
-    chores = Chores(ledger, store, retention_days=settings.retention_days)
-    chores.start()
-    dispatching = asyncio.create_task(dispatcher.run(), name="dispatcher")
+
+
+def _recall(home: Home, catalog: Catalog) -> bool:
+    """Offer what other processes on this home were offered since; whether there is anything new."""
+    known = {model.folder for model in catalog.models.values()}
+    before = len(catalog.models)
+    for folder in home.remembered_models():
+        if folder.resolve() not in known:
+            try:
+                catalog.add_model(inspect(folder))
+            except CalotypeError as error:
+                log.warning("a model that was offered elsewhere is left out: %s", error)
+    return len(catalog.models) > before
+
+
+def _begin(settings: Settings, ledger: Ledger, store: ImageStore, bus: Bus, engine: bool) -> Relay | None:
+    """The way to the other processes; or, where there can be none, what an earlier one left is put right."""
+    if ledger.shared:
+        from calotype.joining import join
+
+        return join(ledger, store, bus, lease=settings.lease_seconds, engine=engine)
+    requeued, dead = ledger.recover()
+    if requeued or dead:
+        log.info("after an unclean end: back in the queue: %d, given up: %d", len(requeued), len(dead))
+    return None
+
+
+@asynccontextmanager
+async def _at_work(
+    ledger: Ledger, bus: Bus, dispatcher: Dispatcher | None, relay: Relay | None, disk: Disk, drain: float
+) -> AsyncIterator[Work]:
+    """The dispatcher at work, here or elsewhere; on exit what runs here gets ``drain`` seconds to end."""
+    from calotype.dispatch.positions import Positions
+    from calotype.dispatch.shared import SharedWork
+
+    positions = Positions(ledger, bus) if dispatcher is None else dispatcher.positions
+    work: Work
+    if relay is None:
+        if dispatcher is None:
+            raise SetupError("only: without an engine here others must make the pictures; that needs PostgreSQL")
+        work = dispatcher
+    else:
+        relay.local, relay.queue_changed = dispatcher, positions.changed
+        work = SharedWork(ledger, relay, positions, dispatcher, disk.short)
+        relay.start()
+    running = asyncio.create_task(positions.run() if dispatcher is None else dispatcher.run(), name="dispatcher")
     try:
-        yield Studio(ledger, store, catalog, bus, dispatcher, review, remember=home.remember_model)
+        yield work
     finally:
         try:
-            await dispatcher.stop(settings.drain_seconds)
-            await dispatching
+            await work.stop(drain)
+            if dispatcher is None:
+                running.cancel()
+            await asyncio.wait({running})
         finally:
-            chores.stop()
-            ledger.close()
+            if relay is not None:
+                await asyncio.to_thread(relay.stop)
             gc.unfreeze()
+
+
+def _chores(
+    ledger: Ledger, relay: Relay | None, bus: Bus, chores: Chores, work: Work, studio: Studio | None
+) -> list[Chore]:
+    """What whoever leads has to do. ``studio`` submits scheduled prompts; None where these are somebody else's."""
+    hour, minute, second = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+    duties = [Chore("retention", chores.retention, hour, first_after=timedelta(seconds=30))]
+    if relay is not None:
+        from calotype.takeover import Takeover
+
+        takeover = Takeover(ledger, relay.session, bus, work.submitted)
+        duties += [
+            Chore("leases", takeover, second, once=False),
+            Chore("steps", ledger.steps.sweep, minute, once=False),
+        ]
+    if studio is not None:
+        loop, timetable = asyncio.get_running_loop(), studio.timetable
+        duties.append(
+            Chore(
+                "prompts",
+                lambda: asyncio.run_coroutine_threadsafe(timetable.submit_due(), loop).result(),
+                5 * second,
+                once=False,
+            )
+        )
+    return duties
+
+
+@asynccontextmanager
+async def _leading(leader: Leader) -> AsyncIterator[None]:
+    leader.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(leader.stop)  # a chore at work may need this event loop

@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from calotype.events import FINAL, Event, Paused, Started, Stepped
 
@@ -73,6 +73,22 @@ class Watcher:
             self._wake.set()
 
 
+class Bridge(Protocol):
+    """To the buses of other processes. Called from any thread, also from an event loop: returns at once."""
+
+    def watched_here(self, job_id: str) -> None:
+        """Somebody began to watch."""
+        ...
+
+    def happened_here(self, event: Event) -> None:
+        """Everybody who watches here was told."""
+        ...
+
+    def is_watched_elsewhere(self, job_id: str) -> bool:
+        """Whether somebody watches the job in another process."""
+        ...
+
+
 class Bus:
     """Events by job. Thread-safe."""
 
@@ -82,6 +98,11 @@ class Bus:
         self._lock = threading.Lock()
         self._begun: dict[str, Started] = {}
         """What was noted when a job was started, for those who come later: of jobs that are not over."""
+        self._bridge: Bridge | None = None
+
+    def bridge(self, to: Bridge) -> None:
+        """Connect this process' events with those of others."""
+        self._bridge = to
 
     def watch(self, job_id: str) -> Watcher:
         """Begin to watch a job, from a running event loop. Close the watcher when done."""
@@ -89,10 +110,18 @@ class Bus:
         with self._lock:
             self._watchers[job_id].add(watcher)
             self._number += 1
+        if self._bridge is not None:
+            self._bridge.watched_here(job_id)
         return watcher
 
     def publish(self, event: Event) -> None:
-        """Tell everybody who watches the job; from any thread."""
+        """It happened here: tell everybody who watches the job, in other processes too; from any thread."""
+        self.deliver(event)
+        if self._bridge is not None:
+            self._bridge.happened_here(event)
+
+    def deliver(self, event: Event) -> None:
+        """Tell everybody who watches the job in this process; from any thread."""
         with self._lock:
             if isinstance(event, Started) and event.notes:
                 self._begun[event.job_id] = event
@@ -126,7 +155,7 @@ class Bus:
 
     def is_watched(self, job_id: str) -> bool:
         """Whether a preview of this job would be seen."""
-        return job_id in self._watchers
+        return job_id in self._watchers or (self._bridge is not None and self._bridge.is_watched_elsewhere(job_id))
 
     def _remove(self, watcher: Watcher) -> None:
         with self._lock:

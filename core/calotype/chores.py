@@ -1,26 +1,20 @@
 """Chores: what has to be done every now and then. Each is written here in code; nothing of it is stored.
 
-A chore may be called directly; the timer only calls it again and again. One that fails is logged and called again
-at its next time.
+A chore may be called directly; :mod:`~calotype.leader` only calls it again and again.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
-
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from calotype.images.intake import UPLOAD_AGE
 from calotype.images.store import ImageStore
 from calotype.ledger import Ledger
 
-FIRST_AFTER: Final = timedelta(seconds=30)
-"""After the start, so that nothing competes with it."""
 ORPHAN_AGE: Final = timedelta(days=1)
 """A picture is stored before its job is recorded: one that nobody refers to may be about to be."""
 _BATCH: Final = 500
@@ -41,29 +35,16 @@ class Removed:
 
 
 class Chores:
-    """The chores of one process, on a thread of their own."""
+    """The chores of whoever leads; called on a thread of their own."""
 
     def __init__(self, ledger: Ledger, store: ImageStore, retention_days: int) -> None:
         """``retention_days``: jobs that ended longer ago are forgotten; 0 keeps every one."""
         self._ledger, self._store, self._retention_days = ledger, store, retention_days
         self._stopping = threading.Event()
-        self._timer = BackgroundScheduler(
-            timezone=UTC,
-            # however late, and once for any number of missed times: a laptop sleeps
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-        )
-
-    def start(self) -> None:
-        """Retention: soon, and every hour from then on."""
-        first = datetime.now(UTC) + FIRST_AFTER
-        self._timer.add_job(self._safely, "interval", [self.retention], hours=1, next_run_time=first, id="retention")
-        self._timer.start()
 
     def stop(self) -> None:
-        """Waits for a chore that is at work, which stops at its next step. Fine if never started."""
+        """A chore that is at work stops at its next step. Final."""
         self._stopping.set()
-        if self._timer.running:
-            self._timer.shutdown()
 
     def retention(self) -> Removed:
         """Forgets old jobs and uploads, then deletes pictures that nothing refers to and half-written files.
@@ -100,9 +81,3 @@ class Chores:
                 break
             removed += self._store.delete(sha256, unless_put_since=cutoff)
         return removed
-
-    def _safely(self, chore: Callable[[], object]) -> None:
-        try:
-            chore()
-        except Exception:
-            log.exception("a chore failed; it is tried again at its next time")

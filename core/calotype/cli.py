@@ -17,6 +17,7 @@ from calotype import __version__
 from calotype.cli_db import db_app
 from calotype.cli_people import people_app
 from calotype.cli_plugins import plugins_app
+from calotype.cli_schedule import schedule_app
 from calotype.errors import YOURS, CalotypeError
 from calotype.request import GUIDANCE_LIMIT, IMAGES_LIMIT, STEPS_LIMIT
 
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(db_app, name="db")
 app.add_typer(people_app, name="people")
+app.add_typer(schedule_app, name="schedule")
 
 
 @app.command()
@@ -73,11 +75,15 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [default: 7860]")] = None,
     model: Annotated[Path | None, typer.Option(help="Diffusers folder to offer as the default model.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="Be this part only: page, bot, worker; may be repeated. Needs PostgreSQL."),
+    ] = None,
 ) -> int:
     """Run the service with every front end: web page, HTTP API."""
     from calotype.serve import run
 
-    return run(host=host, port=port, model=model)
+    return run(host=host, port=port, model=model, only=only or ())
 
 
 @app.command()

@@ -94,7 +94,7 @@ def check(wish: Wish) -> Order:
         request = request.model_copy(update={"model": catalog.default_model})
     if request.seed is None:
         request = request.model_copy(update={"seed": secrets.randbelow(SEED_LIMIT + 1)})
-    order = Order(wish, settings, Home(settings.home), catalog, request, target, files)
+    order = Order(wish, settings, Home(settings.home, settings.images), catalog, request, target, files)
     try:
         resolved = catalog.resolve(request)
         PromptReview.load(order.home.folder / "blocked_words.txt").check(resolved)

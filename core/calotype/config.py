@@ -36,6 +36,12 @@ class Settings(BaseSettings):
     """Folder of everything that is kept: database, pictures, backups."""
     database_url: SecretStr | None = None
     """postgresql://user:password@host/database. None: a SQLite file in the home."""
+    images: Path | None = None
+    """Folder of the pictures. None: in the home. Processes that share a database share this folder too."""
+    lease_seconds: Annotated[float, Field(ge=3, le=3600)] = 30.0
+    """Seconds after which the jobs of a worker that was not heard of go to another one. On PostgreSQL only."""
+    disk_free_gb: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
+    """Gigabytes (10**9 bytes) that have to be free where pictures are kept; with less no job is begun. 0: no limit."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     """CPU threads of one model call. None: what is written down in the home; it is part of what makes pictures

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Final
 
 from calotype.config import Settings
+from calotype.errors import BadRequest
 from calotype.home import Home
 from calotype.studio import Studio
 
@@ -31,10 +32,19 @@ class FrontEnd(ABC):
     """A door to the studio. Made once a process; importing its module must be cheap."""
 
     name: ClassVar[str]
+    part: ClassVar[str] = "page"
+    """Of the service, where its parts are processes of their own: ``page``, or ``bot``."""
 
     def absent(self, settings: Settings) -> str | None:
         """Why it does not take part (no token, say) and what to do about it; None if it does."""
         return None
+
+    def reply_to(self, channel: str) -> Mapping[str, Any]:
+        """Where it delivers what nobody asked for just now, as the ledger keeps it; ``channel`` in its own words.
+
+        Raises :class:`BadRequest` if it cannot.
+        """
+        raise BadRequest.of("channel", f"{self.name} posts nothing by itself; take discord:CHANNEL")
 
     def mount(self, app: Any, hosting: Hosting) -> None:
         """Add pages to the web application (FastAPI) that another front end serves."""

@@ -23,10 +23,15 @@ class ServerAddress:
 
 
 class Home:
-    """``CALOTYPE_HOME``. One process owns it at a time; others talk to that process."""
+    """``CALOTYPE_HOME``. One process owns it at a time; others talk to that process.
 
-    def __init__(self, folder: Path) -> None:
+    Where several processes share a PostgreSQL database, a worker or a bot may use it beside its owner.
+    """
+
+    def __init__(self, folder: Path, images: Path | None = None) -> None:
+        """``images`` is the folder of the pictures, where that is not in the home: several processes may share it."""
         self.folder = folder.expanduser().absolute()
+        self._images = None if images is None else images.expanduser().absolute()
         self._lock = FileLock(self.folder / "owner.lock", thread_local=False)
 
     @property
@@ -37,7 +42,7 @@ class Home:
     @property
     def images(self) -> Path:
         """Folder of the image store."""
-        return self.folder / "images"
+        return self._images or self.folder / "images"
 
     @property
     def backups(self) -> Path:
@@ -48,8 +53,8 @@ class Home:
     def _server_file(self) -> Path:
         return self.folder / "server.json"
 
-    def acquire(self) -> bool:
-        """Make the folder, check that it can be written, and own it. False if another process owns it."""
+    def enter(self) -> None:
+        """Make the folder and check that it can be written. Raises :class:`SetupError`."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = self.folder / f".write-{os.getpid()}-{secrets.token_hex(4)}"
@@ -60,6 +65,10 @@ class Home:
                 f"CALOTYPE_HOME: {self.folder} cannot be written ({error.strerror}); "
                 "make it writable or set CALOTYPE_HOME to another folder"
             ) from None
+
+    def acquire(self) -> bool:
+        """Enter it, and own it. False if another process owns it."""
+        self.enter()
         try:
             self._lock.acquire(timeout=0)
         except Timeout:

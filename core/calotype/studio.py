@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from calotype.bus import Bus, is_final
 from calotype.catalog import Catalog
@@ -21,6 +21,9 @@ from calotype.moderation import PromptReview
 from calotype.people import People
 from calotype.person import Person
 from calotype.request import Request
+from calotype.timetable import Timetable
+from calotype.turns import Turns
+from calotype.work import Engine, Work
 
 if TYPE_CHECKING:
     from calotype.images.store import ImageStore
@@ -28,48 +31,6 @@ if TYPE_CHECKING:
 
 UPLOADS_LIMIT: Final = 100
 """Uploads of one person that are kept at a time."""
-
-
-class Work(Protocol):
-    """What the studio needs of the dispatcher."""
-
-    def wake(self) -> None:
-        """Positions may have changed."""
-        ...
-
-    def submitted(self, job_id: str) -> None:
-        """There is a job to claim."""
-        ...
-
-    def cancel(self, job_id: str) -> None:
-        """Take a running job off its engine."""
-        ...
-
-    def pause(self, job_id: str) -> None:
-        """Let a running job stand where it is. Raises :class:`BadRequest`."""
-        ...
-
-    def resume(self, job_id: str) -> None:
-        """Let it go on, if it is paused."""
-        ...
-
-    def is_paused(self, job_id: str) -> bool:
-        """Whether it is paused."""
-        ...
-
-    async def stop(self, drain: float) -> None:
-        """Begin no new job, wait so many seconds for those that run, put the rest back."""
-        ...
-
-    @property
-    def ready(self) -> bool:
-        """Whether an engine has loaded its model."""
-        ...
-
-    @property
-    def problem(self) -> str | None:
-        """Why there is no engine, if there never will be."""
-        ...
 
 
 class Studio:
@@ -85,6 +46,7 @@ class Studio:
         review: PromptReview,
         *,
         remember: Callable[[Path], None] = lambda folder: None,
+        turns: Turns | None = None,
     ) -> None:
         self.catalog = catalog
         self._ledger = ledger
@@ -94,6 +56,8 @@ class Studio:
         self._review = review
         self._remember = remember
         self.people = People(ledger.people, self._tell_called_off)
+        self.turns = turns or Turns()
+        self.timetable = Timetable(ledger.timetable, self._checked, self.submit)
         self._taking_in = asyncio.Lock()
 
     @property
@@ -106,6 +70,16 @@ class Studio:
         """Why the engine could not start, or None."""
         return self._work.problem
 
+    @property
+    def engine(self) -> Engine | None:
+        """The engine of this process; None if others make the pictures."""
+        return self._work.engine
+
+    @property
+    def held(self) -> str | None:
+        """Why no job is begun just now, for everybody to read; jobs are accepted and wait. None: nothing holds them."""
+        return self._work.held
+
     async def submit(
         self, request: Request, person: Person, *, key: str | None = None, reply_to: Mapping[str, Any] | None = None
     ) -> Job:
@@ -116,14 +90,18 @@ class Studio:
         person's own: of one of their jobs, or taken in from them. Raises :class:`BadRequest`, :class:`LimitReached` for
         a cap or budget that is used up, :class:`NotAllowed` if they are banned; then nothing is written.
         """
-        resolved = self.catalog.resolve(request)
-        self._review.check(resolved)
+        resolved = self._checked(request)
         if resolved.init_image is not None and (key is None or not await self._is_known(key, person)):
             await asyncio.to_thread(self._check_start, resolved, person)
         cost = self.catalog.cost(resolved)
         job = await asyncio.to_thread(self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to)
         self._work.submitted(job.id)
         return job
+
+    def _checked(self, request: Request) -> Request:
+        resolved = self.catalog.resolve(request)
+        self._review.check(resolved)
+        return resolved
 
     async def _is_known(self, key: str, person: Person) -> bool:
         return await asyncio.to_thread(self._ledger.knows, person.key, key)
@@ -205,7 +183,7 @@ class Studio:
         job = await self.job(job_id, person)
         if not job.status.final:
             try:
-                self._work.pause(job_id)
+                await self._work.pause(job_id)
             except BadRequest:
                 job = await self.job(job_id, person)
                 if not job.status.final:  # else it ended while we asked
@@ -215,7 +193,7 @@ class Studio:
     async def resume(self, job_id: str, person: Person) -> Job:
         """Let a paused job go on where it stood; any other stays what it is. Raises :class:`UnknownJob`."""
         job = await self.job(job_id, person)
-        self._work.resume(job_id)
+        await self._work.resume(job_id)
         return self._as_it_stands(job)
 
     def _as_it_stands(self, job: Job) -> Job:
@@ -251,7 +229,12 @@ class Studio:
         return await asyncio.to_thread(self._ledger.counts)
 
     async def deliveries(self, front_end: str) -> list[Delivery]:
-        """What the outbox holds for a front end: results that are due to be delivered."""
+        """What the outbox holds for a front end: results that are due to be delivered.
+
+        Nothing while another process is the active one of that front end.
+        """
+        if not await self.turns.take(front_end):
+            return []
         return await asyncio.to_thread(self._ledger.deliveries, front_end)
 
     async def delivered(self, delivery: Delivery) -> None:

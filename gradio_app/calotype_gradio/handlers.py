@@ -92,9 +92,10 @@ class Handlers:
 
     async def look(self) -> Update:
         """How the service is: asked when the page opens, and then again until the model is there."""
-        ready, problem = self._studio.ready, self._studio.problem
-        text = views.BROKEN if problem is not None else "" if ready else views.LOADING
-        return {self._layout.notice: views.notice(text), self._layout.timer: gr.Timer(active=not ready)}
+        ready, held = self._studio.ready, self._studio.held
+        text = views.BROKEN if self._studio.problem is not None else held or ("" if ready else views.LOADING)
+        again = not ready or held is not None
+        return {self._layout.notice: views.notice(text), self._layout.timer: gr.Timer(active=again)}
 
     async def _begun(self, job: Job, person: Person) -> Update:
         page = self._layout
@@ -146,6 +147,8 @@ class Handlers:
         """What a job waits for."""
         if self._studio.problem is not None:
             return views.KEPT
+        if self._studio.held is not None:
+            return views.held(self._studio.held)
         return views.position(queued.position, queued.about) if self._studio.ready else views.LOADING
 
     async def _ended(self, job: Job, person: Person) -> Update:

@@ -28,6 +28,11 @@ BROKEN: Final = (
 KEPT: Final = f"{BROKEN} Your request is kept and starts by itself as soon as it can."
 
 
+def held(reason: str) -> str:
+    """Why a request waits that nothing else holds up."""
+    return f"{reason} Your request is kept and starts by itself as soon as it can."
+
+
 def status(text: str, kind: str = "info") -> str:
     """The line under the prompt: what is happening now."""
     return f'<p class="ct-status ct-{kind}" role="status">{escape(text)}</p>'

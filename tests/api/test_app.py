@@ -30,7 +30,7 @@ def _app(catalog: Catalog, **studio: Any) -> FastAPI:
     async def submit(*_: object, **__: object) -> Job:
         return JOB
 
-    known = {"catalog": catalog, "ready": True, "problem": None, "submit": submit, **studio}
+    known = {"catalog": catalog, "ready": True, "problem": None, "held": None, "submit": submit, **studio}
     return create_app(SimpleNamespace(**known), Settings(), "the token")  # type: ignore[arg-type]
 
 
@@ -95,6 +95,10 @@ def test_loading_and_failed_are_told_apart(catalog: Catalog) -> None:
     assert (loading.status_code, loading.json()["state"]) == (503, "loading")
     failed = _ask(_app(catalog, ready=False, problem="no weights"), lambda c: c.get("/readyz"))
     assert (failed.status_code, failed.json()["state"], failed.json()["reason"]) == (503, "failed", "no weights")
+    held = _ask(_app(catalog, held="The disk is full."), lambda c: c.get("/readyz"))
+    assert (held.status_code, held.json()["state"], held.json()["reason"]) == (503, "held", "The disk is full.")
+    both = _ask(_app(catalog, ready=False, problem="no weights", held="The disk is full."), lambda c: c.get("/readyz"))
+    assert both.json()["state"] == "failed"
     assert _ask(_app(catalog, ready=False), lambda c: c.get("/healthz")).status_code == 200
 
 

@@ -138,20 +138,47 @@ def hosted(monkeypatch: pytest.MonkeyPatch) -> Any:
     async def drain(seconds: float) -> None:
         """Nothing runs here."""
 
-    studio = SimpleNamespace(ready=True, problem=None, catalog=SimpleNamespace(default_model="m"), drain=drain)
+    engine = SimpleNamespace(ready=True, problem=None)
+    studio = SimpleNamespace(catalog=SimpleNamespace(default_model="m"), drain=drain)
 
     @asynccontextmanager
-    async def opened(*_: object) -> AsyncIterator[Any]:
+    async def opened(*_: object, engine: bool) -> AsyncIterator[Any]:
+        studio.engine = run.engine if engine else None
         yield studio
 
-    def run(tmp_path: Path, *front_ends: FrontEnd) -> int:
+    def run(tmp_path: Path, *front_ends: FrontEnd, only: tuple[str, ...] = ()) -> int:
         monkeypatch.setattr(serve, "open_service", opened)
         monkeypatch.setattr(serve, "catalog_for", lambda settings: None)
         monkeypatch.setattr(frontend, "discover", lambda: list(front_ends))
         monkeypatch.setenv("CALOTYPE_HOME", str(tmp_path / "home"))
-        return serve.run(port=0)
+        return serve.run(port=0, only=only)
 
+    run.engine = engine  # type: ignore[attr-defined]
     return run
+
+
+class Chats(Waits):
+    name, part = "chats", "bot"
+
+
+def test_only_a_part_of_the_service(hosted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALOTYPE_DATABASE_URL", "postgresql://nobody@nowhere/nothing")
+    with pytest.raises(SetupError, match="port: 1"):
+        hosted(tmp_path, Waits(), Refuses(), only=("page", "worker"))
+    assert hosted(tmp_path, Crashes(), only=("page",)) == 1
+    with pytest.raises(SetupError, match="front ends: none can run"):
+        hosted(tmp_path, Crashes(), only=("bot",))
+    with pytest.raises(SetupError, match="'desk' is not one of bot, page, worker"):
+        hosted(tmp_path, Crashes(), only=("desk",))
+    other = Home(tmp_path / "home")
+    assert other.acquire()  # a page elsewhere owns it
+    hosted.engine.problem, hosted.engine.ready = "no weights", False
+    with pytest.raises(SetupError, match="engine: it could not be started: no weights"):
+        hosted(tmp_path, Crashes(), only=("worker",))
+    with pytest.raises(SetupError, match="is in use by another calotype command"):
+        hosted(tmp_path, Waits(), only=("page",))
+    assert other.server() is None
+    other.release()
 
 
 def test_a_front_end_that_crashes_stops_the_service(

@@ -83,12 +83,20 @@ class Stage:
     bert: simcord.MemberActor
     mod: simcord.MemberActor
     passer_by: simcord.MemberActor
+    _owner: simcord.MemberActor | None = None
 
     async def imagine(self, who: simcord.MemberActor | None = None, **options: Any) -> simcord.InteractionResult:
         given = {**QUICK, "prompt": "blue cat", "seed": 1, **options}
         return await (who or self.anna).slash(
             self.channel, "imagine", **{key: value for key, value in given.items() if value is not None}
         )
+
+    def owner(self) -> simcord.MemberActor:
+        """Somebody who may manage the server; made at first."""
+        if self._owner is None:
+            manages = self.guild.create_role("Owners", permissions=discord.Permissions(manage_guild=True))
+            self._owner = self.guild.add_member(self.env.create_user("olga"), roles=[manages])
+        return self._owner
 
     def public(self) -> list[discord.Message]:
         """What everybody sees in the channel."""

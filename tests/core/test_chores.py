@@ -1,10 +1,9 @@
-"""Chores: what retention takes and what it leaves; a chore that fails is called again."""
+"""Chores: what retention takes and what it leaves."""
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -104,29 +103,6 @@ def test_many_jobs_go_in_batches(ledger: Ledger, store: ImageStore, monkeypatch:
     assert Chores(ledger, store, retention_days=30).retention() == Removed(jobs=5, pictures=5)
 
 
-def test_runs_soon_after_the_start_and_survives_a_failure(
-    ledger: Ledger, store: ImageStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(module, "FIRST_AFTER", timedelta(0))
-    ran = threading.Event()
-
-    def broken(_: Chores) -> Removed:
-        ran.set()
-        raise RuntimeError("the disk is gone")
-
-    monkeypatch.setattr(Chores, "retention", broken)
-    chores = Chores(ledger, store, retention_days=30)
-    chores.start()
-    try:
-        assert ran.wait(5)
-        (job,) = chores._timer.get_jobs()
-        assert timedelta(minutes=59) < job.next_run_time - datetime.now(UTC) <= timedelta(hours=1)
-    finally:
-        chores.stop()
-    assert "the disk is gone" in caplog.text
-    assert not chores._timer.running
-
-
 def test_says_what_it_removed(ledger: Ledger, store: ImageStore, caplog: pytest.LogCaptureFixture) -> None:
     put(store, b"orphan", 2)
     with caplog.at_level(logging.INFO, "calotype.chores"):
@@ -137,7 +113,7 @@ def test_says_what_it_removed(ledger: Ledger, store: ImageStore, caplog: pytest.
     ]
 
 
-def test_stop_without_start(ledger: Ledger, store: ImageStore) -> None:
+def test_stopped_at_work(ledger: Ledger, store: ImageStore) -> None:
     chores = Chores(ledger, store, retention_days=30)
     chores.stop()
     made(ledger, store, b"old", 31)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -89,14 +89,25 @@ def test_from_nothing_to_a_backup_and_back(home: Home, tmp_path: Path, capsys: p
     assert "1 of 1 are missing" in " ".join(capsys.readouterr().out.split())
 
 
+@contextmanager
+def serving(url: str) -> Iterator[None]:
+    """As a service does that works on the database; whoever owns the home owns a SQLite file."""
+    with closing(Ledger(url)) as ledger:
+        if ledger.shared:
+            with closing(ledger.session()) as session:
+                session.ping()
+                yield
+        else:
+            yield
+
+
 def test_nothing_is_changed_while_a_service_owns_the_home(
     home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["db", "upgrade"]) == 0
     file = tmp_path / "a.zip"
     assert home.acquire()
-    with closing(Ledger(url_of(home))) as ledger:
-        ledger.own()
+    with serving(url_of(home)):
         assert main(["db", "check"]) == 0
         assert main(["db", "upgrade"]) == 0  # there is nothing to do
         assert main(["db", "backup", str(file)]) == 0
@@ -114,8 +125,7 @@ def test_the_server_of_another_machine_is_not_written_under_its_service(
         pytest.skip("a SQLite file has one home")
     assert main(["db", "upgrade"]) == 0
     assert main(["db", "backup", str(tmp_path / "a.zip")]) == 0
-    with closing(Ledger(url_of(home))) as ledger:
-        ledger.own()
+    with serving(url_of(home)):
         assert main(["db", "restore", str(tmp_path / "a.zip")]) == 2
         assert "works on it; stop that one" in capsys.readouterr().err
 

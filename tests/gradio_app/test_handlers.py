@@ -29,6 +29,7 @@ class Staged:
     def __init__(self, catalog: Catalog, *events: Event | float, **ends: Any) -> None:
         self.catalog, self.events, self.ends = catalog, events, ends
         self.ready, self.problem = True, None
+        self.held: str | None = None
         self.closed = False
         self.refusal: Exception | None = None
 
@@ -111,6 +112,14 @@ def test_a_job_that_waits_for_the_model_says_so_until_it_is_there(
     lines = asyncio.run(listen())
     assert [views.status(text) for text in (views.LOADING, "2 jobs before yours.")] == lines[1:3]
     assert "Cancelled." in lines[-1]
+
+
+def test_a_request_that_is_held_says_why(catalog: Catalog, layout: Layout) -> None:
+    studio = Staged(catalog, Queued("j1", 0), Cancelled("j1"), status=JobStatus.CANCELLED)
+    studio.held = "The disk is full."
+    assert views.status("The disk is full. Your request is kept and starts by itself as soon as it can.") in said(
+        studio, layout
+    )
 
 
 def test_an_engine_that_breaks_while_a_job_waits_is_not_called_loading(
@@ -233,6 +242,9 @@ def test_the_service_is_looked_at_until_the_model_is_there(catalog: Catalog, lay
         return update[layout.notice], update[layout.timer].active
 
     assert look() == ("", False)
+    studio.held = "The disk is full."
+    assert look() == (views.notice("The disk is full."), True)
+    studio.held = None
     studio.ready = False
     assert look() == (views.notice(views.LOADING), True)
     studio.problem = "no"  # type: ignore[assignment]

@@ -19,10 +19,15 @@ async def healthz() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """200 once pictures can be made; else 503: ``state`` is ``loading``, or ``failed`` if they never will."""
+    """200 once pictures can be made; else 503 with a ``state``.
+
+    ``loading``; ``held`` while no job is begun, for the ``reason`` that is told; ``failed`` if none ever will be.
+    """
     studio = door_of(request).studio
-    if studio.ready:
+    if studio.ready and studio.held is None:
         return Json({"ready": True})
     if studio.problem is not None:
         return Json({"ready": False, "state": "failed", "reason": studio.problem}, 503)
+    if studio.held is not None:
+        return Json({"ready": False, "state": "held", "reason": studio.held}, 503)
     return Json({"ready": False, "state": "loading", "reason": "the model is loading"}, 503)

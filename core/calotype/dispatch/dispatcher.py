@@ -16,16 +16,15 @@ from calotype.catalog import Catalog
 from calotype.dispatch.assigning import assign, is_ours, made_with, plugins_of
 from calotype.dispatch.listener import Listener
 from calotype.dispatch.pausing import Pauses
+from calotype.dispatch.positions import Positions
 from calotype.engine.assignment import Assignment, Host, HostListener, Rendered
-from calotype.errors import SetupError
-from calotype.events import Failed, Finished, Queued
+from calotype.errors import BadRequest, SetupError
+from calotype.events import Failed, Finished
 from calotype.images.store import ImageStore
 from calotype.job import Job, Picture
 from calotype.ledger import Ledger
 
-_POSITIONS_EVERY: Final = 0.2
-"""Seconds between looks at the queue positions of watched jobs, at least."""
-_AGAIN: Final = 2.0
+_AGAIN: Final = 1.0
 """Seconds after which a database or disk that refused is asked again."""
 _NET: Final = 5.0
 """Seconds after which the queue is looked at without being woken: a net, not the way it works."""
@@ -49,7 +48,13 @@ class Dispatcher:
         slots: int,
         residents: int,
         only_own: bool = False,
+        held: Callable[[], str | None] = lambda: None,
+        recall: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``held`` says why nothing is claimed just now, if that is so.
+
+        ``recall`` looks for models that other processes were offered meanwhile: whether there are new ones.
+        """
         self._ledger, self._store, self._catalog, self._bus = ledger, store, catalog, bus
         self._make_host = make_host
         self._slots, self._cap = slots, residents
@@ -65,7 +70,8 @@ class Dispatcher:
         self._only_own = only_own
         self._own: deque[str] = deque()
         self._called_off: set[str] = set()
-        self._changed = True
+        self._held, self._recall = held, recall
+        self.positions = Positions(ledger, bus, lambda: self._residents)
         self._stopping = threading.Event()
         self._made_with = made_with()
         self.problem: str | None = None
@@ -76,9 +82,19 @@ class Dispatcher:
         """Whether the host is up."""
         return self._host is not None
 
+    @property
+    def engine(self) -> Dispatcher:
+        """It drives the one of this process."""
+        return self
+
+    @property
+    def held(self) -> str | None:
+        """Why nothing is claimed just now, though it will be."""
+        return self._held()
+
     def wake(self) -> None:
         """The queue has changed: look at it now; from any thread."""
-        self._changed = True
+        self.positions.changed()
         try:
             self._loop.call_soon_threadsafe(self._wake.set)
         except RuntimeError:  # the loop has ended: whatever is queued waits for the next start
@@ -97,8 +113,33 @@ class Dispatcher:
         if self._host is not None:
             self._host.cancel(job_id)
 
-    def pause(self, job_id: str) -> None:
-        """Let a running job stand where it is. From the event loop.
+    def epochs(self) -> dict[str, int]:
+        """Jobs that are here, with the epochs of their claims; from any thread."""
+        with self._lock:
+            return {job_id: assignment.epoch for job_id, assignment in self._residents.items()}
+
+    def lose(self, job_id: str, epoch: int) -> None:
+        """That claim holds no more: whatever is made under it nobody wants; from any thread."""
+
+        def drop() -> None:
+            if self.epochs().get(job_id) == epoch:
+                log.info("job %s is dropped: it was called off, or its lease was lost", job_id)
+                self.cancel(job_id)
+                self.wake()  # its place is free
+
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(drop)
+
+    async def pause(self, job_id: str) -> None:
+        """See :meth:`pause_here`."""
+        self.pause_here(job_id)
+
+    async def resume(self, job_id: str) -> None:
+        """See :meth:`resume_here`."""
+        self.resume_here(job_id)
+
+    def pause_here(self, job_id: str) -> None:
+        """Let a running job stand where it is; from any thread.
 
         Raises :class:`BadRequest` if it does not run, or too many are paused.
         """
@@ -109,8 +150,8 @@ class Dispatcher:
             self._host.pause(job_id)
             self.wake()  # its slot is free
 
-    def resume(self, job_id: str) -> None:
-        """Let it go on. From the event loop."""
+    def resume_here(self, job_id: str) -> None:
+        """Let it go on; from any thread."""
         with self._lock:
             was = self._pauses.discard(job_id)
         if was and self._host is not None:
@@ -134,7 +175,7 @@ class Dispatcher:
         if self._draining:  # stopped while it loaded
             await asyncio.to_thread(self._host.close)
             return
-        positions = asyncio.create_task(self._tell_positions())
+        positions = asyncio.create_task(self.positions.run())
         try:
             while not self._draining:
                 self._wake.clear()
@@ -173,12 +214,12 @@ class Dispatcher:
 
     async def _claim(self) -> None:
         """Fill the slots; beyond them admit whoever has no job here yet, so that a light user never waits long."""
-        while not self._draining and len(self._residents) < self._cap:
+        while not self._draining and len(self._residents) < self._cap and self._held() is None:
             self._called_off.clear()
             jobs = await asyncio.to_thread(self._claim_next, self._running() >= self._slots)
             if not jobs:
                 return
-            self._changed = True
+            self.positions.changed()
             for job in jobs:
                 if self._draining:  # stopped while the claim was under way
                     await asyncio.to_thread(self._ledger.release, job.id, job.epoch)
@@ -203,7 +244,7 @@ class Dispatcher:
     def _hand_over(self, job: Job) -> None:
         assert self._host is not None
         try:
-            assignment = assign(self._catalog, job, self._store)
+            assignment = self._assign(job)
         except Exception as error:  # a plugin, model or picture it names is no longer there
             log.warning("job %s cannot be run any more: %s", job.id, error, exc_info=not is_ours(error))
             reason = f"it cannot be run any more: {error}"
@@ -211,29 +252,19 @@ class Dispatcher:
                 self._bus.publish(Failed(job.id, reason))
             return
         with self._lock:
+            again = job.id in self._residents  # under a claim that was lost meanwhile
             self._residents[job.id] = assignment
+        if again:
+            self._host.cancel(job.id)
         self._host.join(assignment)
 
-    async def _tell_positions(self) -> None:
-        """Tell watchers of queued jobs when their place, or the time until then, has changed."""
-        told: dict[str, Queued] = {}
-        while True:
-            await asyncio.sleep(_POSITIONS_EVERY)
-            if not self._changed:
-                continue
-            self._changed = False
-            waiting = [job_id for job_id in self._bus.watched() if job_id not in self._residents]
-            try:
-                turns = await asyncio.to_thread(self._ledger.turns, waiting) if waiting else {}
-            except Exception:
-                log.exception("queue positions could not be read")
-                continue
-            now = {job_id: Queued(job_id, *turn) for job_id, turn in turns.items()}
-            for job_id, event in now.items():
-                before = told.get(job_id)
-                if before is None or (before.position, before.about) != (event.position, event.about):
-                    self._bus.publish(event)
-            told = now
+    def _assign(self, job: Job) -> Assignment:
+        try:
+            return assign(self._catalog, job, self._store)
+        except BadRequest:
+            if not self._recall():
+                raise
+            return assign(self._catalog, job, self._store)
 
     # what the host's threads report ----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from calotype.errors import BadRequest
 
 EACH: Final = 2
 """Jobs of one person that may be paused at a time."""
+NOT_RUNNING: Final = "it has not begun yet, or its steps are done; only a job that runs can be paused"
 
 
 class Pauses:
@@ -33,9 +34,7 @@ class Pauses:
         Raises :class:`BadRequest` if it is not there, or too many are paused.
         """
         if job_id not in residents:
-            raise BadRequest.of(
-                "job", "it has not begun yet, or its steps are done; only a job that runs can be paused"
-            )
+            raise BadRequest.of("job", NOT_RUNNING)
         if job_id in self._paused:
             return False
         person = residents[job_id].person

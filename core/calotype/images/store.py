@@ -94,6 +94,21 @@ class ImageStore:
                 return False
         return True
 
+    def identity(self) -> str:
+        """The same for every process that uses this very folder, also under another path. Written down once.
+
+        Raises :class:`SetupError`.
+        """
+        file = self.folder / "store.id"
+        with self._explained():
+            if not file.exists():
+                own = file.with_name(f".{secrets.token_hex(8)}.id")
+                own.write_text(secrets.token_hex(16), "ascii")
+                with suppress(FileExistsError):  # another process was faster
+                    os.link(own, file)
+                own.unlink()
+            return file.read_text("ascii").strip()
+
     def __iter__(self) -> Iterator[Stored]:
         """Every stored file, in no particular order. Those that come or go meanwhile may be missed."""
         for file in self.folder.glob("??/*.png"):

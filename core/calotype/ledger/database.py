@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from calotype.errors import DatabaseError
 from calotype.ledger import postgresql
 from calotype.ledger.grouping import Group
+from calotype.ledger.outage import Outage
 
 BUSY_TIMEOUT: Final = 10.0
 """Seconds a transaction waits for another process that holds the file."""
@@ -134,8 +135,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._place = place(url)
-        self._engine = open_engine(url)
-        self._owner: Connection | None = None
+        self._engine: Engine = open_engine(url)
+        self._outage = Outage() if is_server(url) else Outage(0.0)  # a file does not go away
         if is_server(url):
             self._reader: Engine = self._engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -146,19 +147,15 @@ class Database:
             # Threads queue here, in memory, and not in SQLite's busy handler, which sleeps and is not fair.
             self._group = Group(self._engine.execution_options(writes=True))
 
-    def own(self) -> None:
-        """Be the one service that works on this database, until it is closed. Raises :class:`DatabaseError`.
+    @property
+    def shared(self) -> bool:
+        """Whether several processes may work on it at once: a server, not a file."""
+        return self._engine.dialect.name == "postgresql"
 
-        A SQLite file is owned with its home.
-        """
-        if self._engine.dialect.name == "sqlite" or self._owner is not None:
-            return
-        with self._explained():
-            owner = self._engine.execution_options(isolation_level="AUTOCOMMIT").connect()
-        if not postgresql.own(owner):
-            owner.close()
-            raise DatabaseError(f"database: {self._place}: another calotype service works on it; stop that one")
-        self._owner = owner
+    @property
+    def engine(self) -> Engine:
+        """For connections of their own: see :mod:`~calotype.ledger.session` and :mod:`~calotype.ledger.channel`."""
+        return self._engine
 
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``work(connection, …)``, all of it or nothing; durable when this returns.
@@ -179,21 +176,17 @@ class Database:
     def _write(self, work: Callable[[Connection], T]) -> T:
         if self._group is not None:
             return self._group.write(work)
-        with self._engine.begin() as connection:
+        with self._outage.connect(self._engine) as connection, connection.begin():
             return work(connection)
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``work(connection, …)`` on one consistent snapshot. Raises :class:`DatabaseError` if it cannot be read."""
-        with self._explained(), self._reader.connect() as connection:
+        with self._explained(), self._outage.connect(self._reader) as connection:
             return work(connection, *args, **kwargs)
 
     def close(self) -> None:
         """Closes every connection; SQLite's last one folds the write-ahead log into the file."""
         with nullcontext() if self._group is None else self._group.paused():
-            if self._owner is not None:
-                self._owner.invalidate()  # ends the session, and with it what it owns
-                self._owner.close()
-                self._owner = None
             self._engine.dispose()
 
     @contextmanager

@@ -41,7 +41,7 @@ def _ends(connection: Connection, job_id: str, epoch: int, **result: Any) -> boo
     fair.hold(connection, job_id)
     mine = (jobs.c.id == job_id) & (jobs.c.epoch == epoch) & (jobs.c.status == JobStatus.RUNNING)
     ended = connection.execute(
-        update(jobs).where(mine).values(finished=now(), **result).returning(*_ENDED)
+        update(jobs).where(mine).values(finished=now(), lease=None, **result).returning(*_ENDED)
     ).one_or_none()
     if ended is None:
         return False
@@ -65,7 +65,7 @@ def cancel(connection: Connection, job_id: str) -> Job | None:
         return None
     status = JobStatus(row.status)
     if status.may_become(JobStatus.CANCELLED):
-        called_off = {"status": JobStatus.CANCELLED, "finished": now()}
+        called_off = {"status": JobStatus.CANCELLED, "finished": now(), "lease": None}
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(called_off))
         running = int(status is JobStatus.RUNNING)
         budget = {} if running else limits.given_back(row.cost, row.created)

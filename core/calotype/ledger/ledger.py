@@ -2,12 +2,13 @@
 
 A job's life in the files: ``submit``, ``claim`` and ``release`` in queue.py, whose order comes from fair.py;
 ``finish``, ``fail`` and ``cancel`` in ending.py; the way to its person in outbox.py; afterwards history.py.
-Who a person is: accounts.py and linking.py; what they may ask for: limits.py.
+Who a person is: accounts.py and linking.py; what they may ask for: limits.py. Where several processes work on it:
+leases.py, session.py, channel.py, steps.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -15,11 +16,17 @@ from typing import Any, Final
 
 from calotype.job import Job, JobStatus, Picture
 from calotype.ledger import ending, history, outbox, positions, queue, rows, starts
+from calotype.ledger.channel import Channel, Note
 from calotype.ledger.database import Database
+from calotype.ledger.leases import Leases
 from calotype.ledger.migrate import upgrade
 from calotype.ledger.outbox import Delivery
 from calotype.ledger.people import People
+from calotype.ledger.periods import Periods
 from calotype.ledger.positions import Turn
+from calotype.ledger.session import Kind, Session, holders
+from calotype.ledger.steps import Steps
+from calotype.ledger.timetable import Timetable
 from calotype.person import Person
 from calotype.request import Request
 from calotype.roles import UNLIMITED, Limits
@@ -38,17 +45,31 @@ class Ledger:
         """Opens nothing yet. ``url`` is a SQLAlchemy URL of a database at today's schema (see :func:`open_ledger`)."""
         self._database = Database(url)
         self.people = People(self._database, limits)
+        self.leases = Leases(self._database)
+        self.steps = Steps(self._database)
+        self.periods = Periods(self._database)
+        self.timetable = Timetable(self._database, limits)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes may work on it at once, by leases: a server, not a file."""
+        return self._database.shared
+
+    def session(self) -> Session:
+        """A new connection that shows others that this process lives. Of a shared ledger only."""
+        return Session(self._database.engine)
+
+    def channel(self, session: Session, hear: Callable[[Sequence[Note] | None], None]) -> Channel:
+        """Notes from other processes, see :class:`Channel`. Of a shared ledger only."""
+        return Channel(self._database, session, hear)
+
+    def alive(self, kind: Kind) -> set[int]:
+        """Numbers of the names that some process holds as this kind. Of a shared ledger only."""
+        return self._database.read(holders, kind)
 
     def close(self) -> None:
         """Closes the database. Waits for a write that is going on."""
         self._database.close()
-
-    def own(self) -> None:
-        """Be the one service that works on this database, until it is closed.
-
-        Raises :class:`DatabaseError` if another one does. On SQLite whoever owns the home owns the file.
-        """
-        self._database.own()
 
     # -- a job's life ------------------------------------------------------------------------------------------
 
@@ -80,11 +101,15 @@ class Ledger:
         People who have ``at_most_per_person`` jobs running, these included, are passed over. Models ``loaded`` (names)
         are preferred, as far as nobody is overtaken by more than about two of their own jobs.
         """
-        return self._database.write(queue.claim, limit, at_most_per_person, loaded)
+        return self._database.write(queue.claim, limit, at_most_per_person, loaded, self._held())
 
     def claim_job(self, job_id: str) -> Job | None:
         """Claims one job by its id, if it is still queued, whosever turn it is; its person is charged."""
-        return self._database.write(queue.claim_job, job_id)
+        return self._database.write(queue.claim_job, job_id, self._held())
+
+    def _held(self) -> Mapping[str, Any]:
+        holder = self.leases.holder
+        return _NOTHING if holder is None else holder.values()
 
     def release(self, job_id: str, epoch: int) -> bool:
         """Puts a claimed job back to its old place, uncharged, its attempt uncounted. False if the claim is stale."""
@@ -105,6 +130,7 @@ class Ledger:
     def recover(self, max_attempts: int = 3) -> tuple[list[str], list[str]]:
         """For the start of the one process that owns the database, before it claims: whatever runs is nobody's.
 
+        Of a ledger that is not shared; else see :class:`~calotype.ledger.leases.Leases`.
         Ids of the jobs that wait again, and of those that are failed because they ran ``max_attempts`` times.
         """
         return self._database.write(queue.recover, max_attempts)

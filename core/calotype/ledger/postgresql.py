@@ -1,4 +1,4 @@
-"""PostgreSQL behind the ledger: how it is opened, who owns it, and what its errors mean to a person.
+"""PostgreSQL behind the ledger: how it is opened, and what its errors mean to a person.
 
 The driver is psycopg (``pip install 'calotype[postgresql]'``). Nothing here holds a password: it stays in the URL.
 """
@@ -19,7 +19,7 @@ OLDEST: Final = 15
 _CONNECT_TIMEOUT: Final = 10
 """Seconds that a server may take to answer."""
 _OWNER: Final = 0x43414C4F
-"""Key of the advisory lock of the one service that works on a database: "CALO"."""
+"""Key of the advisory lock of those who work on a database, all together or one alone: "CALO"."""
 _UPGRADER: Final = _OWNER + 1
 _AGAIN: Final = frozenset({"40001", "40P01"})
 """SQLSTATE of transactions that were undone only because of another one: serialization failure, deadlock."""
@@ -67,13 +67,13 @@ def check_version(connection: Connection, where: str) -> None:
         raise DatabaseError(f"database: {where}: PostgreSQL {number // 10_000} is too old; use {OLDEST} or newer")
 
 
-def own(connection: Connection) -> bool:
-    """Makes the connection's session the owner of the database until it ends. False if another one is."""
-    return bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _OWNER}))
+def attend(connection: Connection) -> bool:
+    """Has the connection's session take part in the service until it ends. False while a backup is restored."""
+    return bool(connection.scalar(text("SELECT pg_try_advisory_lock_shared(:key)"), {"key": _OWNER}))
 
 
 def alone(connection: Connection) -> bool:
-    """Whether no other process of calotype is connected to this database; none begins to own it before the commit."""
+    """Whether no other process of calotype is connected to this database; none begins to serve before the commit."""
     others = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
         "AND application_name LIKE 'calotype%' AND pid <> pg_backend_pid()"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
@@ -18,6 +19,8 @@ from calotype.ledger.tables import is_queued, jobs, persons
 from calotype.person import Person
 from calotype.request import Request
 from calotype.roles import UNLIMITED, VISITOR, Limits
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def submit(
@@ -79,11 +82,16 @@ def known(connection: Connection, person_key: str, key: str) -> bool:
 
 
 def claim(
-    connection: Connection, limit: int, at_most_per_person: int | None, loaded: Collection[str] = ()
+    connection: Connection,
+    limit: int,
+    at_most_per_person: int | None,
+    loaded: Collection[str] = (),
+    held: Mapping[str, Any] = _NOTHING,
 ) -> list[Job]:
     """Up to ``limit`` jobs, each the oldest of the person whose turn it is, charged and running.
 
-    With models ``loaded``: or of one close behind who needs one of these (:mod:`~calotype.ledger.warm`).
+    With models ``loaded``: or of one close behind who needs one of these (:mod:`~calotype.ledger.warm`). ``held`` is
+    written down with them: who has them, until when.
     """
     claimed: list[RowMapping] = []
     weights: list[float] = []
@@ -93,12 +101,12 @@ def claim(
             break
         if loaded:
             person = warm.instead(connection, person, loaded, at_most_per_person)
-        claimed.append(_claim_of(connection, person))
+        claimed.append(_claim_of(connection, person, held))
         weights.append(person.weight)
     return [replace(job, weight=weight) for job, weight in zip(to_jobs(connection, claimed), weights, strict=True)]
 
 
-def claim_job(connection: Connection, job_id: str) -> Job | None:
+def claim_job(connection: Connection, job_id: str, held: Mapping[str, Any] = _NOTHING) -> Job | None:
     """Charges for a job of known id and runs it; None unless it is queued."""
     fair.hold(connection, job_id)
     query = select(jobs.c.seq, jobs.c.cost, persons.c.key, persons.c.weight, persons.c.vtime)
@@ -107,17 +115,17 @@ def claim_job(connection: Connection, job_id: str) -> Job | None:
     ).one_or_none()
     if row is None:
         return None
-    claimed = _runs(connection, fair.Next(row.key, row.weight, row.vtime), row.seq, row.cost)
+    claimed = _runs(connection, fair.Next(row.key, row.weight, row.vtime), row.seq, row.cost, held)
     return replace(to_jobs(connection, [claimed])[0], weight=row.weight)
 
 
-def _claim_of(connection: Connection, person: fair.Next) -> RowMapping:
+def _claim_of(connection: Connection, person: fair.Next, held: Mapping[str, Any]) -> RowMapping:
     oldest = select(jobs.c.seq, jobs.c.cost).where(jobs.c.person == person.key, is_queued)
     seq, cost = connection.execute(oldest.order_by(jobs.c.seq).limit(1)).one()
-    return _runs(connection, person, seq, cost)
+    return _runs(connection, person, seq, cost, held)
 
 
-def _runs(connection: Connection, person: fair.Next, seq: int, cost: float) -> RowMapping:
+def _runs(connection: Connection, person: fair.Next, seq: int, cost: float, held: Mapping[str, Any]) -> RowMapping:
     charged = fair.charge(cost, person.weight)
     fair.serves(connection, person, charged)
     runs = {
@@ -126,6 +134,7 @@ def _runs(connection: Connection, person: fair.Next, seq: int, cost: float) -> R
         "attempts": jobs.c.attempts + 1,
         "charge": charged,
         "started": now(),
+        **held,
     }
     return connection.execute(update(jobs).where(jobs.c.seq == seq).values(runs).returning(jobs)).mappings().one()
 
@@ -149,6 +158,15 @@ def recover(connection: Connection, max_attempts: int) -> tuple[list[str], list[
     return again, [job_id for job_id, _ in dead]
 
 
+def take_back(connection: Connection, job_id: str, epoch: int, attempts: int, max_attempts: int) -> JobStatus:
+    """Of a running job that its worker lost: it waits again, or fails if it ran ``max_attempts`` times."""
+    if attempts >= max_attempts:
+        ending.fail(connection, job_id, epoch, _dead_letter(attempts), {})
+        return JobStatus.FAILED
+    _put_back(connection, jobs.c.id == job_id, given_back=0)  # the attempt counts: the job may have been the killer
+    return JobStatus.QUEUED
+
+
 def _dead_letter(attempts: int) -> str:
     times = "once" if attempts <= 1 else f"{attempts} times"
     return f"the service stopped {times} while it made this; it is not tried again; ask for fewer or smaller pictures"
@@ -156,7 +174,13 @@ def _dead_letter(attempts: int) -> str:
 
 def _put_back(connection: Connection, which: Any, given_back: int) -> int:
     """Queues the running jobs among ``which`` again. How many those were."""
-    waits = {"status": JobStatus.QUEUED, "started": None, "attempts": jobs.c.attempts - given_back}
+    waits = {
+        "status": JobStatus.QUEUED,
+        "started": None,
+        "attempts": jobs.c.attempts - given_back,
+        "worker": None,
+        "lease": None,
+    }
     rows = connection.execute(
         update(jobs).where(which).values(waits).returning(jobs.c.person, jobs.c.seq, jobs.c.charge)
     ).all()

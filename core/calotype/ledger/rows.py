@@ -69,13 +69,13 @@ def _to_job(row: RowMapping, drawn: tuple[Picture, ...]) -> Job:
     return Job(
         **{name: row[name] for name in plain},
         status=JobStatus(row["status"]),
-        request=_to_request(row["request"]),
+        request=to_request(row["request"]),
         pictures=drawn,
         record=row["record"] or {},
     )
 
 
-def _to_request(stored: Mapping[str, Any]) -> Request:
+def to_request(stored: Mapping[str, Any]) -> Request:
     """It was checked when it was accepted. Limits may have changed since, and history must stay readable."""
     try:
         return Request.model_validate(stored)

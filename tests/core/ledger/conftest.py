@@ -25,7 +25,7 @@ def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     return server.ready
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # the server drops the oldest when many were made since
 def emptied(new_database: Callable[[], str]) -> Callable[[], str]:
     """Makes a database without rows, of which the one before may be gone: for a test that wants very many."""
     url = new_database()

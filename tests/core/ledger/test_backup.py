@@ -154,7 +154,6 @@ def test_a_backup_is_one_moment_while_others_write(url: str, tmp_path: Path) -> 
             ledger.submit(Person("b"), REQUEST, cost=1.0)
 
     with closing(Ledger(url)) as ledger:
-        ledger.own()
         thread = threading.Thread(target=work)
         thread.start()
         try:

@@ -1,0 +1,158 @@
+"""Prompts that are submitted again and again, at the times that a cron expression names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+
+from calotype.cron import Times
+from calotype.errors import BadRequest
+from calotype.ledger import accounts, outbox, periods
+from calotype.ledger.database import Database
+from calotype.ledger.rows import to_request
+from calotype.ledger.tables import scheduled_prompts
+from calotype.person import OPERATOR, Person
+from calotype.request import Request
+from calotype.roles import UNLIMITED, Limits
+
+LIMIT: Final = 20
+"""Scheduled prompts of one person; of the operator ten times as many."""
+
+
+@dataclass(frozen=True)
+class ScheduledPrompt:
+    """One row. ``error`` is why its last job was not submitted."""
+
+    id: int
+    person: str
+    cron: str
+    timezone: str
+    request: Request
+    created: datetime
+    reply_to: Mapping[str, Any] | None = None
+    error: str | None = None
+
+    @property
+    def chore(self) -> str:
+        """Its name in ``chores_done``."""
+        return f"prompt:{self.id}"
+
+
+class Due(NamedTuple):
+    """It is to be submitted now, for that time, as that person."""
+
+    prompt: ScheduledPrompt
+    period: datetime
+    person: Person
+
+    @property
+    def key(self) -> str:
+        """The same for the same prompt and time: so it becomes one job, however often it is submitted."""
+        return f"scheduled:{self.prompt.id}:{periods.written(self.period)}"
+
+
+class Timetable:
+    """The table ``scheduled_prompts``."""
+
+    def __init__(self, database: Database, limits: Limits = UNLIMITED) -> None:
+        self._database, self._limits = database, limits
+
+    def add(
+        self, person: Person, cron: str, timezone: str, request: Request, reply_to: Mapping[str, Any] | None = None
+    ) -> ScheduledPrompt:
+        """From now on. Raises :class:`BadRequest` if the time cannot be read, or the person has too many."""
+        Times(cron, timezone)
+        outbox.address(reply_to)
+        return self._database.write(add, person, cron, timezone, request, reply_to, self._limits)
+
+    def all(self, person_key: str | None) -> list[ScheduledPrompt]:
+        """A person's, or everybody's (None), oldest first."""
+        return self._database.read(listed, person_key)
+
+    def remove(self, prompt_id: int, person_key: str | None) -> bool:
+        """Of that person, or whosever (None). False if there is none."""
+        return self._database.write(remove, prompt_id, person_key)
+
+    def due(self) -> list[Due]:
+        """What is to be submitted now. Times that were missed count as one, the latest."""
+        return self._database.read(due)
+
+    def done(self, due: Due, error: str | None) -> None:
+        """It was submitted, or refused for that reason; either way its next time is a later one."""
+        self._database.write(done, due, error)
+
+
+def add(
+    connection: Connection,
+    person: Person,
+    cron: str,
+    timezone: str,
+    request: Request,
+    reply_to: Mapping[str, Any] | None,
+    allowed: Limits,
+) -> ScheduledPrompt:
+    """See :meth:`Timetable.add`."""
+    # locks them, so that their additions wait for each other and the limit holds
+    owner = accounts.introduce(connection, person, allowed).key
+    mine = select(func.count()).select_from(scheduled_prompts).where(scheduled_prompts.c.person == owner)
+    limit = LIMIT * 10 if person.operator else LIMIT
+    if (connection.scalar(mine) or 0) >= limit:
+        raise BadRequest.of("schedule", f"{limit} prompts are scheduled, the most there may be; remove one first")
+    values = {
+        "person": owner,
+        "cron": cron,
+        "timezone": timezone,
+        "request": request.model_dump(mode="json", exclude_none=True),
+        "reply_to": None if reply_to is None else dict(reply_to),
+        "created": periods.clock(connection),
+    }
+    row = connection.execute(insert(scheduled_prompts).values(values).returning(scheduled_prompts)).mappings().one()
+    return _read(row)
+
+
+def listed(connection: Connection, person_key: str | None) -> list[ScheduledPrompt]:
+    """See :meth:`Timetable.all`."""
+    query = select(scheduled_prompts).order_by(scheduled_prompts.c.id)
+    if person_key is not None:
+        query = query.where(scheduled_prompts.c.person == accounts.person_of(person_key))
+    return [_read(row) for row in connection.execute(query).mappings()]
+
+
+def remove(connection: Connection, prompt_id: int, person_key: str | None) -> bool:
+    """See :meth:`Timetable.remove`."""
+    which = delete(scheduled_prompts).where(scheduled_prompts.c.id == prompt_id)
+    if person_key is not None:
+        which = which.where(scheduled_prompts.c.person == accounts.person_of(person_key))
+    if connection.execute(which).rowcount == 0:
+        return False
+    periods.forget(connection, f"prompt:{prompt_id}")
+    return True
+
+
+def due(connection: Connection) -> list[Due]:
+    """Reads every row: there are few."""
+    now = periods.clock(connection)
+    found = []
+    for prompt in listed(connection, None):
+        last = periods.last(connection, prompt.chore) or prompt.created
+        period = Times(prompt.cron, prompt.timezone).missed(last, now)
+        if period is not None:
+            person = OPERATOR if prompt.person == OPERATOR.key else Person(prompt.person)
+            found.append(Due(prompt, period, person))
+    return found
+
+
+def done(connection: Connection, due: Due, error: str | None) -> None:
+    """See :meth:`Timetable.done`. Nothing if the prompt was removed meanwhile."""
+    which = update(scheduled_prompts).where(scheduled_prompts.c.id == due.prompt.id).values(error=error)
+    if connection.execute(which).rowcount:
+        periods.begin(connection, due.prompt.chore, due.period)
+
+
+def _read(row: RowMapping) -> ScheduledPrompt:
+    plain = ("id", "person", "cron", "timezone", "created", "reply_to", "error")
+    return ScheduledPrompt(request=to_request(row["request"]), **{name: row[name] for name in plain})
