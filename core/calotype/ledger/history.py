@@ -26,11 +26,11 @@ def history(connection: Connection, person: str | None, limit: int, before: str 
     if person is not None:
         query = query.where(jobs.c.person == person)
     if before is not None:
-        query = query.where(jobs.c.seq < _place(connection, before))
+        query = query.where(jobs.c.seq < place(connection, before))
     return to_jobs(connection, connection.execute(query).mappings())
 
 
-def _place(connection: Connection, job_id: str) -> int:
+def place(connection: Connection, job_id: str) -> int:
     """The job's number, or, if it has been deleted meanwhile, that of what was submitted after it."""
     seq = connection.scalar(select(jobs.c.seq).where(jobs.c.id == job_id))
     if seq is None:

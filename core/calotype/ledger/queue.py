@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from calotype.job import Job, JobStatus, new_job_id
-from calotype.ledger import ending, fair, outbox, starts
+from calotype.ledger import ending, fair, family, outbox, search, starts
 from calotype.ledger.rows import now, to_jobs
 from calotype.ledger.tables import is_queued, jobs, persons
 from calotype.person import Person
@@ -27,10 +27,11 @@ def submit(
     cost: float,
     key: str | None,
     reply_to: Mapping[str, Any] | None,
+    parent: str | None = None,
 ) -> Job:
     """Writes the person and the job down, or finds the job that this person submitted with this key before.
 
-    Raises :class:`BadRequest` if it starts from a picture that is not the person's.
+    Raises :class:`BadRequest` if it starts from a picture that is not the person's, or varies a job that is not.
     """
     fair.charge(cost, person.weight)  # raises before anything is written
     outbox.address(reply_to)
@@ -40,7 +41,8 @@ def submit(
         known = connection.execute(select(jobs).where(mine)).mappings().one_or_none()
         if known is not None:
             return to_jobs(connection, [known])[0]
-    job = Job(new_job_id(), person.key, request, JobStatus.QUEUED, now(), cost=cost, reply_to=reply_to)
+    family.check(connection, person, parent)
+    job = Job(new_job_id(), person.key, request, JobStatus.QUEUED, now(), cost=cost, reply_to=reply_to, parent=parent)
     starts.check(connection, person, request)  # in this transaction, so that nobody lets go of a picture in between
     fair.enters(connection, person.key, _insert(connection, job, key))
     starts.begins(connection, job.id, request)
@@ -50,13 +52,14 @@ def submit(
 def _insert(connection: Connection, job: Job, key: str | None) -> int:
     """The job's number in the order of submission."""
     values = {
-        **{name: getattr(job, name) for name in ("id", "person", "status", "cost", "created", "reply_to")},
+        **{name: getattr(job, name) for name in ("id", "person", "status", "cost", "created", "reply_to", "parent")},
         "key": key,
         "request": job.request.model_dump(mode="json"),
         "model": job.request.model,
         "sampler": job.request.sampler,
     }
     seq: int = connection.scalars(insert(jobs).values(values).returning(jobs.c.seq)).one()
+    search.index(connection, seq, {"guild": None, "favourite": False, **values}, values["request"])
     return seq
 
 

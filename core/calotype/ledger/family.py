@@ -1,0 +1,44 @@
+"""Variations: which job a job was made from. And favourites: which ones their person keeps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, select, update
+
+from calotype.errors import BadRequest
+from calotype.job import Job
+from calotype.ledger.rows import one_job, to_jobs
+from calotype.ledger.search import person_of
+from calotype.ledger.tables import jobs, persons
+from calotype.person import Person
+
+ID_LIMIT: Final = 40
+"""Characters of a job's id."""
+
+
+def check(connection: Connection, person: Person, parent: str | None) -> None:
+    """Raises :class:`BadRequest` unless the job is the person's own; an operator may vary any."""
+    if parent is None:
+        return
+    whose = connection.scalar(select(jobs.c.person).where(jobs.c.id == parent))
+    if whose is None or not (person.operator or whose == person_of(connection, person.key)):
+        raise BadRequest.of("parent", f"{parent[:ID_LIMIT]!r} is not one of your jobs; name one of yours or none")
+
+
+def children(connection: Connection, job_id: str, person: str | None, limit: int) -> list[Job]:
+    """Variations of the job, oldest first; of that person only, or everybody's (None)."""
+    query = select(jobs).where(jobs.c.parent == job_id).order_by(jobs.c.seq).limit(max(limit, 0))
+    if person is not None:
+        query = query.where(jobs.c.person == person_of(connection, person))
+    return to_jobs(connection, connection.execute(query).mappings())
+
+
+def favour(connection: Connection, job_id: str, favourite: bool) -> Job | None:
+    """Keeps the job, or not any more. The job as it now stands; None if it is unknown."""
+    # the person first, as everywhere: see fair.hold
+    whose = select(jobs.c.person).where(jobs.c.id == job_id).scalar_subquery()
+    connection.execute(select(persons.c.key).where(persons.c.key == whose).with_for_update())
+    changes = (jobs.c.id == job_id) & (jobs.c.favourite != favourite)
+    connection.execute(update(jobs).where(changes).values(favourite=favourite))
+    return one_job(connection, job_id)
