@@ -94,7 +94,7 @@ async def open_service(
         residents=settings.residents,
         only_own=only_own,
     )
-    chores = Chores(ledger, store, retention_days=settings.retention_days)
+    chores = Chores(ledger, store, retention_days=settings.retention_days, retention_gb=settings.retention_gb)
     chores.start()
     dispatching = asyncio.create_task(dispatcher.run(), name="dispatcher")
     try:

@@ -25,17 +25,28 @@ router = APIRouter()
 async def submit(request: Request) -> Response:
     """Queue a request; 201 once it is written down.
 
-    The header ``Idempotency-Key`` makes repeating it safe: the same key of the same person is the same job.
+    The header ``Idempotency-Key`` makes repeating it safe: the same key of the same person is the same job. ``parent``
+    beside the request's own fields is the job of which this is a variation.
     """
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= KEY_LIMIT:
-        raise BadRequest.of("Idempotency-Key", f"has {len(key)} characters; give 1 to {KEY_LIMIT}, or no such header")
-    wish = Wish.parse(await object_of(request))
+    key = key_of(request)
+    body = await object_of(request)
+    parent = body.pop("parent", None)
+    if parent is not None and not isinstance(parent, str):
+        raise BadRequest.of("parent", f"{str(parent)[:20]!r} is not text; name the job that this one varies")
+    wish = Wish.parse(body)
     studio = door_of(request).studio
-    job = await studio.submit(wish, person_of(request), key=key)
+    job = await studio.submit(wish, person_of(request), key=key, parent=parent)
     if key is not None and not _is_of(job, studio.catalog.resolve(wish), wish):
         raise BadRequest.of("Idempotency-Key", f"was used before, for another request (job {job.id}); take a new one")
     return Json(as_json(job), 201, {"Location": f"/v1/jobs/{job.id}"})
+
+
+def key_of(request: Request) -> str | None:
+    """What makes repeating the call safe, if the client sends it. Raises :class:`BadRequest`."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= KEY_LIMIT:
+        raise BadRequest.of("Idempotency-Key", f"has {len(key)} characters; give 1 to {KEY_LIMIT}, or no such header")
+    return key
 
 
 def _is_of(job: Job, resolved: Wish, wish: Wish) -> bool:

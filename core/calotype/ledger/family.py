@@ -10,7 +10,7 @@ from calotype.errors import BadRequest
 from calotype.job import Job
 from calotype.ledger.rows import one_job, to_jobs
 from calotype.ledger.search import person_of
-from calotype.ledger.tables import jobs, persons
+from calotype.ledger.tables import jobs, persons, pictures
 from calotype.person import Person
 
 ID_LIMIT: Final = 40
@@ -32,6 +32,13 @@ def children(connection: Connection, job_id: str, person: str | None, limit: int
     if person is not None:
         query = query.where(jobs.c.person == person_of(connection, person))
     return to_jobs(connection, connection.execute(query).mappings())
+
+
+def origin(connection: Connection, sha256: str, person: str) -> str | None:
+    """Id of the person's newest job that drew the picture."""
+    drew = select(jobs.c.id).join(pictures, pictures.c.job_id == jobs.c.id).where(pictures.c.sha256 == sha256)
+    mine = drew.where(jobs.c.person == person_of(connection, person))
+    return connection.scalar(mine.order_by(jobs.c.seq.desc()).limit(1))
 
 
 def favour(connection: Connection, job_id: str, favourite: bool) -> Job | None:

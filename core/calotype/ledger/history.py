@@ -47,17 +47,19 @@ def counts(connection: Connection) -> dict[JobStatus, int]:
 
 
 def expire(connection: Connection, finished_before: datetime, limit: int) -> int:
-    """Deletes up to ``limit`` jobs that ended before; pictures and outbox rows go with them. How many."""
+    """Deletes up to ``limit`` jobs that ended before and are no favourites; pictures and outbox rows go with them."""
     old = (
         select(jobs.c.seq)
-        .where(jobs.c.status.in_(_FINAL), jobs.c.finished < finished_before)
+        .where(jobs.c.status.in_(_FINAL), jobs.c.finished < finished_before, ~jobs.c.favourite)
         .order_by(jobs.c.finished)
         .limit(limit)
     )
     numbers = connection.scalars(old).all()
     people: set[str] = set()
     for some in _chunks(numbers):
-        people.update(connection.scalars(delete(jobs).where(jobs.c.seq.in_(some)).returning(jobs.c.person)))
+        people.update(
+            connection.scalars(delete(jobs).where(jobs.c.seq.in_(some), ~jobs.c.favourite).returning(jobs.c.person))
+        )
     for few in _chunks(people):
         fair.forget(connection, few)
     return len(numbers)

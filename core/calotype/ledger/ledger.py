@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from calotype.job import Job, JobStatus, Picture
 from calotype.ledger import ending, history, outbox, positions, queue, rows, starts
+from calotype.ledger.archive import Archive
 from calotype.ledger.database import Database
 from calotype.ledger.migrate import upgrade
 from calotype.ledger.outbox import Delivery
@@ -33,6 +34,7 @@ class Ledger:
     def __init__(self, url: str) -> None:
         """Opens nothing yet. ``url`` is a SQLAlchemy URL of a database at today's schema (see :func:`open_ledger`)."""
         self._database = Database(url)
+        self.archive = Archive(self._database)
 
     def close(self) -> None:
         """Closes the database. Waits for a write that is going on."""
@@ -55,13 +57,15 @@ class Ledger:
         cost: float,
         key: str | None = None,
         reply_to: Mapping[str, Any] | None = None,
+        parent: str | None = None,
     ) -> Job:
         """Accepts a resolved request, or finds the job that this person submitted with this ``key`` before.
 
         ``cost`` in cost units, above zero. ``reply_to["front_end"]`` names the front end that delivers the result.
-        Raises ValueError if either is not so, :class:`BadRequest` if it starts from a picture that is not theirs.
+        ``parent`` is the job that it varies. Raises ValueError if either is not so, :class:`BadRequest` if it starts
+        from a picture or varies a job that is not theirs.
         """
-        return self._database.write(queue.submit, person, request, cost=cost, key=key, reply_to=reply_to)
+        return self._database.write(queue.submit, person, request, cost=cost, key=key, reply_to=reply_to, parent=parent)
 
     def claim(self, limit: int = 1, *, at_most_per_person: int | None = None) -> list[Job]:
         """Up to ``limit`` jobs to run, in fair order; their people are charged.
@@ -136,7 +140,7 @@ class Ledger:
     # -- retention ---------------------------------------------------------------------------------------------
 
     def expire(self, finished_before: datetime, limit: int = 500) -> int:
-        """Deletes up to ``limit`` jobs that ended before (aware), with pictures and deliveries. How many it were."""
+        """Deletes up to ``limit`` jobs that ended before (aware) and are no favourites. How many it were."""
         return self._database.write(history.expire, finished_before, limit)
 
     def erase(self, job_id: str) -> bool:
