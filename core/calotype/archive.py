@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from calotype.erasure import Erasure, erase_person
+from calotype.erasure import Erasure, erase_person, require_known
 from calotype.errors import NotAllowed, UnknownJob
 from calotype.exporting import Exported, export
 from calotype.job import Job
 from calotype.ledger.search import Filters
-from calotype.person import Person
+from calotype.person import OPERATOR, Person
 from calotype.request import Request
 
 if TYPE_CHECKING:
@@ -115,21 +116,22 @@ class Archive:
         """Erase a person: their jobs, pictures, uploads, accounts and row; what runs is called off.
 
         An operator names whose. Says what was removed and what a look everywhere found afterwards. Raises
-        :class:`NotAllowed`.
+        :class:`NotAllowed`, :class:`BadRequest` for an operator who names nobody known.
         """
+        if person.shared:
+            raise NotAllowed("person: you are known by your address only, and others may share it; ask the operator")
         key = whose if person.operator and whose is not None else _own(person, whose)
+        if person.operator:
+            await asyncio.to_thread(require_known, self._ledger, key)
         cancel = self._calling_off(asyncio.get_running_loop())
         return await asyncio.to_thread(erase_person, self._ledger, self._store, key, person.key, cancel=cancel)
 
     def _calling_off(self, loop: asyncio.AbstractEventLoop) -> Callable[[str], object]:
         """For the thread that erases: the studio tells the engine and whoever watches."""
-        from calotype.person import OPERATOR
 
         async def call_off(job_id: str) -> None:
-            try:
+            with suppress(UnknownJob):  # somebody erased it meanwhile
                 await self._desk.cancel(job_id, OPERATOR)
-            except UnknownJob:
-                pass  # somebody erased it meanwhile
 
         return lambda job_id: asyncio.run_coroutine_threadsafe(call_off(job_id), loop).result()
 

@@ -55,8 +55,9 @@ async def open_service(
     url = home.database_url if settings.database_url is None else settings.database_url.get_secret_value()
     await asyncio.to_thread(upgrade, url, home.backups)
     threads = home.threads(settings.threads)
-    ledger, store, bus = Ledger(url), ImageStore(home.images), Bus()
+    ledger, store, bus = Ledger(url, settings.limits), ImageStore(home.images), Bus()
     await asyncio.to_thread(ledger.own)
+    await asyncio.to_thread(ledger.people.apply_roles)
     requeued, dead = await asyncio.to_thread(ledger.recover)
     if requeued or dead:
         log.info("after an unclean end: back in the queue: %d, given up: %d", len(requeued), len(dead))

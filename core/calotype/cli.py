@@ -14,6 +14,9 @@ import typer
 from typer.exceptions import TyperException
 
 from calotype import __version__
+from calotype.cli_db import db_app
+from calotype.cli_history import history_app
+from calotype.cli_people import people_app
 from calotype.cli_plugins import plugins_app
 from calotype.errors import YOURS, CalotypeError
 from calotype.request import GUIDANCE_LIMIT, IMAGES_LIMIT, STEPS_LIMIT
@@ -26,6 +29,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(plugins_app, name="plugins")
+app.add_typer(db_app, name="db")
+app.add_typer(people_app, name="people")
+app.add_typer(history_app, name="history")
 
 
 @app.command()

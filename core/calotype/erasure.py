@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from calotype.errors import BadRequest
 from calotype.ledger.erasing import KEPT, Erased
 
 if TYPE_CHECKING:
@@ -85,9 +86,13 @@ def erase_person(
     while more:
         more = ledger.archive.forget_words()
     left = {**ledger.archive.left(mine), "files": len(files.left())}
-    return Erasure(
-        mine[0], dict(gone.rows), files.removed, files.shared, len(files.waiting), dict(gone.kept), left
-    )
+    return Erasure(mine[0], dict(gone.rows), files.removed, files.shared, len(files.waiting), dict(gone.kept), left)
+
+
+def require_known(ledger: Ledger, key: str) -> None:
+    """Raises :class:`BadRequest` if nothing is known by this key: an operator who mistypes is to see it."""
+    if not ledger.archive.is_known(key):
+        raise BadRequest.of("person", f"nobody is known by {key[:60]!r}; 'calotype people list' shows everybody")
 
 
 def _rows(ledger: Ledger, key: str, actor: str, cancel: Callable[[str], object]) -> Erased:

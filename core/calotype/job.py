@@ -87,6 +87,13 @@ class Job:
     """Id of the job of which this is a variation; that one may be gone."""
     favourite: bool = False
     """Its person wants to keep it: no retention takes it."""
+    account: str | None = None
+    """The account that submitted it, where that is not the person's own key."""
+
+    @property
+    def submitter(self) -> str:
+        """Key of the account that submitted it."""
+        return self.account or self.person
 
 
 def new_job_id() -> str:

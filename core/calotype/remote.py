@@ -7,12 +7,12 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import httpx
 
 from calotype.darkroom import ServerGone
-from calotype.errors import BadRequest, CalotypeError, NotAllowed, Problem, SetupError, UnknownJob
+from calotype.errors import BadRequest, CalotypeError, LimitReached, NotAllowed, Problem, SetupError, UnknownJob
 from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued, Started, Stepped
 from calotype.home import ServerAddress
 from calotype.job import Picture
@@ -89,6 +89,29 @@ class Remote:
             raise self._gone(error, job_id) from None
         raise self._gone(None, job_id)
 
+    async def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, seconds: float = 60.0
+    ) -> dict[str, Any]:
+        """Any other path of the API; its answer, if it comes in time. Raises what the server raised."""
+        return _object(await self._ask(method, path, body, patience=httpx.Timeout(seconds, connect=5.0)))
+
+    async def download(self, path: str, into: BinaryIO) -> None:
+        """What is at a path of the API, written piece by piece. Raises what the server raised."""
+        timeout = httpx.Timeout(None, connect=5.0)  # it is put together first, however long that takes
+        try:
+            async with self._client.stream("GET", path, timeout=timeout) as answer:
+                if answer.status_code != 200:
+                    await answer.aread()
+                    raise _error(answer)
+                async for some in answer.aiter_bytes():
+                    into.write(some)
+        except httpx.HTTPError as error:
+            raise self._gone(error) from None
+
+    async def close(self) -> None:
+        """For one that was not entered: an engine is not wanted."""
+        await self._client.aclose()
+
     async def job(self, job_id: str) -> dict[str, Any]:
         """The job as JSON."""
         return _object(await self._ask("GET", f"/v1/jobs/{job_id}"))
@@ -112,9 +135,10 @@ class Remote:
         *,
         content: bytes | None = None,
         expect: tuple[int, ...] = (200, 201),
+        patience: httpx.Timeout = _TIMEOUT,
     ) -> httpx.Response:
         try:
-            answer = await self._client.request(method, path, json=body, content=content)
+            answer = await self._client.request(method, path, json=body, content=content, timeout=patience)
         except httpx.HTTPError as error:
             raise self._gone(error) from None
         if answer.status_code not in expect:
@@ -143,7 +167,8 @@ def event_of(name: str, data: Mapping[str, Any]) -> Event | None:
     event: Event | None = None
     match name:
         case "queued":
-            event = Queued(job_id, int(data["position"]))
+            eta = data.get("eta_seconds")  # an older server sends none
+            event = Queued(job_id, int(data["position"]), None if eta is None else float(eta))
         case "started":
             event = Started(job_id, tuple(data.get("notes", ())))  # an older server sends none
         case "stepped":
@@ -204,6 +229,8 @@ def _error(answer: httpx.Response) -> CalotypeError:
             return BadRequest(*problems) if problems else SetupError(message)
         case 403:
             return NotAllowed(message)
+        case 429:
+            return LimitReached(message)
         case 404 if path[1:3] == ["v1", "jobs"]:
             return UnknownJob(path[3])
         case _:

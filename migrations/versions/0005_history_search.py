@@ -37,10 +37,10 @@ END""",
   INSERT INTO job_words_fts (job_words_fts, rowid, facets, words) VALUES ('delete', old.seq, old.facets, old.words);
   INSERT INTO job_words_fts (rowid, facets, words) VALUES (new.seq, new.facets, new.words);
 END""",
-    f"""CREATE TRIGGER jobs_moved AFTER UPDATE OF person, guild, model, sampler, favourite ON jobs BEGIN
-  UPDATE job_words SET facets = {FACETS_SQLITE}
+    """CREATE TRIGGER jobs_moved AFTER UPDATE OF person, guild, model, sampler, favourite ON jobs BEGIN
+  UPDATE job_words SET facets = FACETS
   WHERE seq = new.seq;
-END""",
+END""".replace("FACETS", FACETS_SQLITE),
 )
 
 POSTGRESQL: Final = (

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -13,18 +11,13 @@ from fastapi import APIRouter, Request
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
+from calotype import searching
 from calotype.errors import BadRequest, NotAllowed
-from calotype.job import JobStatus, as_json
-from calotype.ledger.search import Filters
+from calotype.job import as_json
 from calotype_api.door import Busy, Door, Json, door_of, object_of, person_of
-from calotype_api.routes.jobs import PAGE_LIMIT, key_of
+from calotype_api.routes.jobs import key_of
 
 EXPORTS_AT_ONCE: Final = 2
-NAME_LIMIT: Final = 1000
-"""Characters of a filter."""
-_KNOWN: Final = frozenset(
-    {"q", "person", "guild", "model", "sampler", "from", "to", "favourite", "status", "limit", "before"}
-)
 router = APIRouter()
 
 
@@ -35,56 +28,12 @@ async def search(request: Request) -> Response:
     Narrowed down by ``person`` (operators), ``guild``, ``model``, ``sampler``, ``from``, ``to``, ``favourite``,
     ``status``.
     """
-    query, person = request.query_params, person_of(request)
-    for name in query:
-        if name not in _KNOWN:
-            raise BadRequest.of(name[:60], f"is not known here; there are {', '.join(sorted(_KNOWN))}")
-    limit = _limit(query.get("limit", "50"))
+    query, person = dict(request.query_params), person_of(request)
+    searching.check(query)
+    limit, filters = searching.limit_of(query), searching.filters_of(query)
     archive = door_of(request).studio.archive
-    filters = _filters(query)
     found = await archive.search(query.get("q", ""), person, filters, limit=limit + 1, before=query.get("before"))
-    data = [{**as_json(job), **({"person": job.person} if person.operator else {})} for job in found[:limit]]
-    return Json({"object": "list", "data": data, "has_more": len(found) > limit})
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= PAGE_LIMIT):
-        raise BadRequest.of("limit", f"{text[:20]!r} is not a whole number from 1 to {PAGE_LIMIT}")
-    return int(text)
-
-
-def _filters(query: Mapping[str, str]) -> Filters:
-    names = {name: query.get(name) for name in ("person", "guild", "model", "sampler")}
-    for name, value in names.items():
-        if value is not None and len(value) > NAME_LIMIT:
-            raise BadRequest.of(name, f"has {len(value)} characters; at most {NAME_LIMIT}")
-    favourite = query.get("favourite")
-    if favourite not in (None, "true", "false"):
-        raise BadRequest.of("favourite", f"{favourite[:20]!r} is neither true nor false")
-    status = query.get("status")
-    if status is not None and status not in set(JobStatus):
-        raise BadRequest.of("status", f"{status[:20]!r} is none of {', '.join(JobStatus)}")
-    return Filters(
-        **names,
-        since=_time("from", query.get("from")),
-        until=_time("to", query.get("to"), whole_day=True),
-        favourite=None if favourite is None else favourite == "true",
-        status=None if status is None else JobStatus(status),
-    )
-
-
-def _time(name: str, text: str | None, *, whole_day: bool = False) -> datetime | None:
-    """ISO 8601; without a zone UTC. A mere date is its beginning, or with ``whole_day`` its end."""
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-        if whole_day and len(text) <= len("2026-01-31"):
-            found += timedelta(days=1)
-        found = found if found.tzinfo else found.replace(tzinfo=UTC)
-        return found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise BadRequest.of(name, f"{text[:40]!r} is no date; write 2026-01-31 or 2026-01-31T18:00:00Z") from None
+    return Json(searching.page(found, limit, people=person.operator))
 
 
 @router.put("/v1/jobs/{job_id}/favourite")
@@ -116,9 +65,9 @@ async def rerun(request: Request, job_id: str) -> Response:
 @router.get("/v1/jobs/{job_id}/children")
 async def children(request: Request, job_id: str) -> Response:
     """The variations of a job, oldest first."""
-    limit = _limit(request.query_params.get("limit", "50"))
+    limit = searching.limit_of(request.query_params)
     found = await door_of(request).studio.archive.children(job_id, person_of(request), limit=limit + 1)
-    return Json({"object": "list", "data": [as_json(job) for job in found[:limit]], "has_more": len(found) > limit})
+    return Json(searching.page(found, limit, people=False))
 
 
 @router.get("/v1/export")
@@ -129,7 +78,7 @@ async def export(request: Request) -> Response:
     if door.exporting >= EXPORTS_AT_ONCE:
         raise Busy(f"export: {EXPORTS_AT_ONCE} are under way; ask again when one is done")
     door.exporting += 1
-    folder = tempfile.TemporaryDirectory(prefix="calotype-export-")  # noqa: SIM115 - it goes once it was sent
+    folder = tempfile.TemporaryDirectory(prefix="calotype-export-")
     try:
         file = Path(folder.name) / "calotype-history.zip"
         await door.studio.archive.export(file, person, whose)

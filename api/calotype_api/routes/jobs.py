@@ -8,16 +8,15 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from calotype.errors import BadRequest
-from calotype.job import Job, as_json
+from calotype.job import Job, JobStatus, as_json
 from calotype.request import Request as Wish
+from calotype.searching import limit_of, page
 from calotype_api.door import Json, door_of, object_of, person_of
 from calotype_api.errors import error_answer
 from calotype_api.sse import follow
 
 KEY_LIMIT: Final = 200
 """Characters of an idempotency key."""
-PAGE_LIMIT: Final = 200
-"""Jobs in one answer."""
 router = APIRouter()
 
 
@@ -58,18 +57,19 @@ def _is_of(job: Job, resolved: Wish, wish: Wish) -> bool:
 @router.get("/v1/jobs")
 async def history(request: Request) -> Response:
     """The person's jobs, newest first: ``limit`` (50) of them, ``before`` the id of the last one seen."""
-    text = request.query_params.get("limit", "50")
-    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= PAGE_LIMIT):
-        raise BadRequest.of("limit", f"{text[:20]!r} is not a whole number from 1 to {PAGE_LIMIT}")
-    limit, before = int(text), request.query_params.get("before")
+    limit, before = limit_of(request.query_params), request.query_params.get("before")
     found = await door_of(request).studio.history(person_of(request), limit=limit + 1, before=before)
-    return Json({"object": "list", "data": [as_json(job) for job in found[:limit]], "has_more": len(found) > limit})
+    return Json(page(found, limit, people=False))
 
 
 @router.get("/v1/jobs/{job_id}")
 async def one_job(request: Request, job_id: str) -> Response:
-    """A job as it stands."""
-    return Json(as_json(await door_of(request).studio.job(job_id, person_of(request))))
+    """A job as it stands; while it is queued with its position, and with ``eta_seconds`` once that can be told."""
+    studio = door_of(request).studio
+    job = await studio.job(job_id, person_of(request))
+    turn = await studio.turn(job_id) if job.status is JobStatus.QUEUED else None
+    place = {} if turn is None else {"position": turn.position, "eta_seconds": turn.eta_seconds}
+    return Json({**as_json(job), "position": None, "eta_seconds": None, **place})
 
 
 @router.post("/v1/jobs/{job_id}/cancel")

@@ -13,11 +13,26 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from calotype.job import JobStatus
+from calotype.ledger import audit as trail
+from calotype.ledger.accounts import accounts_of, resolve
 from calotype.ledger.rows import now, put
-from calotype.ledger.search import facets, person_of
+from calotype.ledger.search import facets
 from calotype.ledger.search_tables import job_words
 from calotype.ledger.tables import (
     accounts,
@@ -35,6 +50,7 @@ from calotype.ledger.tables import (
     steps,
     uploads,
 )
+from calotype.roles import MEMBER, VISITOR
 
 KEPT: Final = ("audit", "blocked_words", "blocked_pictures")
 """Tables whose rows about a person stay: what was done with power over others."""
@@ -60,20 +76,22 @@ class Erased:
         return Erased(dict(rows), self.files | other.files, {**self.kept, **other.kept})
 
 
-def keys(connection: Connection, person: str) -> list[str]:
-    """The person's key and those of their accounts."""
-    return [person, *connection.scalars(select(accounts.c.key).where(accounts.c.person == person))]
+def keys(connection: Connection, account: str) -> list[str]:
+    """Key of the person whom the account belongs to, and those of all their accounts."""
+    return accounts_of(connection, resolve(connection, account))
 
 
-def keys_of(connection: Connection, account: str) -> list[str]:
-    """As :func:`keys`, of whomever the account belongs to."""
-    return keys(connection, person_of(connection, account))
+def is_known(connection: Connection, account: str) -> bool:
+    """Whether there is a person, an upload or a code of that account."""
+    person = resolve(connection, account)
+    places = (persons.c.key == person, uploads.c.person == person, link_codes.c.account == account)
+    return any(connection.scalar(select(literal(1)).where(place).limit(1)) is not None for place in places)
 
 
 def known(connection: Connection, account: str) -> dict[str, list[dict[str, Any]]]:
     """What is written down about a person beside their jobs: plain values, by table."""
-    person = person_of(connection, account)
-    mine = keys(connection, person)
+    person = resolve(connection, account)
+    mine = accounts_of(connection, person)
     conditions: dict[Table, ColumnElement[bool]] = {
         persons: persons.c.key == person,
         accounts: accounts.c.person == person,
@@ -83,7 +101,7 @@ def known(connection: Connection, account: str) -> dict[str, list[dict[str, Any]
         audit: audit.c.subject.in_(mine) | audit.c.actor.in_(mine),
     }
     return {
-        table.name: [_plain(row) for row in connection.execute(select(table).where(condition)).mappings()]
+        table.name: [_plain(row._asdict()) for row in connection.execute(select(table).where(condition))]
         for table, condition in conditions.items()
     }
 
@@ -98,14 +116,15 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def unfinished(connection: Connection, account: str) -> list[str]:
     """Ids of the person's jobs that are not over."""
-    mine = jobs.c.person == person_of(connection, account)
+    mine = jobs.c.person == resolve(connection, account)
     return list(connection.scalars(select(jobs.c.id).where(mine, jobs.c.status.not_in(_OVER)).order_by(jobs.c.seq)))
 
 
 def erase_some(connection: Connection, account: str, limit: int) -> Erased:
     """Deletes up to ``limit`` of the person's jobs that are over, with all that hangs on them."""
-    person = person_of(connection, account)
+    person = resolve(connection, account)
     mine = select(jobs.c.id).where(jobs.c.person == person, jobs.c.status.in_(_OVER)).order_by(jobs.c.seq)
+    connection.execute(_locked(person))  # first, as everywhere: see fair.hold
     ids = list(connection.scalars(mine.limit(limit)))
     rows: Counter[str] = Counter()
     files: set[str] = set()
@@ -121,12 +140,12 @@ def erase_some(connection: Connection, account: str, limit: int) -> Erased:
 
 def erase_rest(connection: Connection, account: str, actor: str) -> Erased | None:
     """Deletes all but jobs, and the person; None if there is a job yet. Writes down that ``actor`` did so."""
-    person = person_of(connection, account)
+    person = resolve(connection, account)
     # nobody submits for them from here on, until this is committed
-    row = connection.execute(select(persons).where(persons.c.key == person).with_for_update()).mappings().one_or_none()
+    row = connection.execute(_locked(person)).one_or_none()
     if connection.scalar(select(jobs.c.id).where(jobs.c.person == person).limit(1)) is not None:
         return None
-    mine = keys(connection, person)
+    mine = accounts_of(connection, person)
     files = frozenset(connection.scalars(select(uploads.c.sha256).where(uploads.c.person.in_(mine))))
     rows: Counter[str] = Counter()
     for table, condition in (
@@ -138,17 +157,20 @@ def erase_rest(connection: Connection, account: str, actor: str) -> Erased | Non
         rows[table.name] = connection.execute(delete(table).where(condition)).rowcount
     kept: dict[str, str] = {}
     if row is not None:
-        kept = _person_goes(connection, row, mine)
+        kept = _person_goes(connection, row._asdict(), mine)
         rows["persons"] = int(person not in kept)
-    entry = {"at": now(), "actor": actor, "action": "erase", "subject": person, "details": {"rows": dict(+rows)}}
-    connection.execute(insert(audit).values(entry))
+    trail.note(connection, actor, "erase", person, rows=dict(+rows))
     return Erased(dict(+rows), files, kept)
+
+
+def _locked(person: str) -> Select[Any]:
+    return select(persons).where(persons.c.key == person).with_for_update()
 
 
 def _person_goes(connection: Connection, row: Mapping[str, Any], mine: Sequence[str]) -> dict[str, str]:
     """Deletes the person, or strips them to what must stay. Which keys stay, and why."""
     key = row["key"]
-    bare = {"name": "", "role": "member", "waiting_since": 0}
+    bare = {"name": "", "role": VISITOR if row["role"] == VISITOR else MEMBER, "waiting_since": 0}
     if row["banned"] is not None:
         ban = {"name": "", "weight": 1.0, "banned": row["banned"], "ban_reason": row["ban_reason"]}
         for account in mine:  # each is a person by itself from now on
@@ -186,7 +208,8 @@ def left(connection: Connection, of: Sequence[str]) -> dict[str, int]:
 def _indexed(connection: Connection, person: str) -> int:
     """How many jobs of the person the index of words still knows."""
     dialect = connection.dialect.name
-    (facet,) = facets(dialect, None, dict(person=person, guild=None, model=None, sampler=None, favourite=None))
+    nothing = dict.fromkeys(("guild", "model", "sampler", "favourite"))
+    (facet,) = facets(dialect, None, {**nothing, "person": person})
     if dialect == "postgresql":
         query = text("SELECT count(*) FROM job_words WHERE facets @> ARRAY[:facet]::text[]").bindparams(facet=facet)
     else:

@@ -53,11 +53,7 @@ def forget_strangers(connection: Connection, limit: int) -> int:
     today = now().date().isoformat()
     query = select(persons.c.key).where(
         persons.c.name == "",
-        persons.c.queued == 0,
-        persons.c.running == 0,
-        persons.c.banned.is_(None),
-        persons.c.role == "member",
-        or_(persons.c.spent_on.is_(None), persons.c.spent_on != today),
+        or_(persons.c.spent_on.is_(None), persons.c.spent_on < today),
         *nothing,
     )
     strangers = list(connection.scalars(query.limit(limit)))

@@ -66,6 +66,7 @@ def _to_job(row: RowMapping, drawn: tuple[Picture, ...]) -> Job:
         "reply_to",
         "parent",
         "favourite",
+        "account",
     )
     return Job(
         **{name: row[name] for name in plain},

@@ -8,26 +8,29 @@ found without reading all that match is each database's own matter: :mod:`~calot
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, insert, literal, select
+from sqlalchemy import BindParameter, Boolean, Connection, RowMapping, Select, bindparam, insert, select, text
 
 from calotype.errors import BadRequest
 from calotype.job import Job, JobStatus
 from calotype.ledger import search_postgresql, search_sqlite
+from calotype.ledger.accounts import resolve
 from calotype.ledger.history import place
 from calotype.ledger.rows import to_jobs
-from calotype.ledger.search_tables import ERA_BITS, job_words
-from calotype.ledger.tables import accounts, jobs
+from calotype.ledger.search_tables import job_words
+from calotype.ledger.tables import StatusText, UTCDateTime, jobs
 from calotype.ledger.words import Term, split, terms
 
 QUERY_LIMIT: Final = 500
 """Characters of what somebody looks for."""
 CLOCK_ERROR: Final = timedelta(days=1)
 """Days by which the clock may have been wrong, so that a search by date still finds everything of its date."""
+
+_AT_A_TIME: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,6 @@ class Filters:
     """Submitted before (aware)."""
     favourite: bool | None = None
     status: JobStatus | None = None
-
-
-def person_of(connection: Connection, account: str) -> str:
-    """The key of the account's person."""
-    linked = select(accounts.c.person).where(accounts.c.key == account).scalar_subquery()
-    return str(connection.scalar(select(func.coalesce(linked, literal(account)))))
 
 
 def facets(dialect: str, seq: int | None, job: Mapping[str, Any] | RowMapping) -> list[str]:
@@ -83,6 +80,17 @@ def index(connection: Connection, seq: int, job: Mapping[str, Any] | RowMapping,
     connection.execute(insert(job_words).values(values(connection.dialect.name, seq, job, request)))
 
 
+def index_all(connection: Connection) -> None:
+    """Makes every job findable that is not yet: after a restore, which brings no words along."""
+    last = -1
+    known = select(job_words.c.seq)
+    query = select(jobs).where(jobs.c.seq.not_in(known)).order_by(jobs.c.seq).limit(_AT_A_TIME)
+    while rows := connection.execute(query.where(jobs.c.seq > last)).mappings().all():
+        last = rows[-1]["seq"]
+        new = [values(connection.dialect.name, row["seq"], row, row["request"]) for row in rows]
+        connection.execute(insert(job_words), new)
+
+
 def search(connection: Connection, words: str, filters: Filters, limit: int, before: str | None) -> list[Job]:
     """Newest first, in the order of submission; ``before`` is the last id of the page before.
 
@@ -92,7 +100,7 @@ def search(connection: Connection, words: str, filters: Filters, limit: int, bef
     if len(words) > QUERY_LIMIT:
         raise BadRequest.of("q", f"has {len(words)} characters; at most {QUERY_LIMIT}")
     if filters.person is not None:
-        filters = replace(filters, person=person_of(connection, filters.person))
+        filters = replace(filters, person=resolve(connection, filters.person))
     below = None if before is None else place(connection, before)
     lowest, highest = _numbers(connection, filters)
     if below is None or (highest is not None and highest < below):
@@ -120,13 +128,14 @@ def _found(
 def _walk(
     connection: Connection,
     filters: Filters,
-    conditions: Iterable[ColumnElement[bool]],
+    conditions: Iterable[tuple[str, BindParameter[Any]]],
     limit: int,
     below: int | None,
     lowest: int,
 ) -> list[int]:
     """Without words the jobs themselves are in the right order, a person's and their favourites too."""
-    query: Select[tuple[int]] = select(jobs.c.seq).where(*conditions).order_by(jobs.c.seq.desc()).limit(limit)
+    query: Select[tuple[int]] = select(jobs.c.seq).order_by(jobs.c.seq.desc()).limit(limit)
+    query = query.where(*(text(sql).bindparams(bind) for sql, bind in conditions))
     if filters.person is not None:
         query = query.where(jobs.c.person == filters.person)
     if filters.favourite:
@@ -138,16 +147,16 @@ def _walk(
     return list(connection.scalars(query))
 
 
-def _conditions(filters: Filters) -> Iterable[ColumnElement[bool]]:
+def _conditions(filters: Filters) -> Iterator[tuple[str, BindParameter[Any]]]:
     """What no index of words knows."""
     if filters.since is not None:
-        yield jobs.c.created >= filters.since
+        yield "jobs.created >= :since", bindparam("since", filters.since, UTCDateTime)
     if filters.until is not None:
-        yield jobs.c.created < filters.until
+        yield "jobs.created < :until", bindparam("until", filters.until, UTCDateTime)
     if filters.status is not None:
-        yield jobs.c.status == filters.status
+        yield "jobs.status = :status", bindparam("status", filters.status, StatusText)
     if filters.favourite is False:
-        yield ~jobs.c.favourite
+        yield "jobs.favourite = :favourite", bindparam("favourite", False, Boolean)
 
 
 def _numbers(connection: Connection, filters: Filters) -> tuple[int, int | None]:
@@ -175,6 +184,3 @@ def _numbers(connection: Connection, filters: Filters) -> tuple[int, int | None]
 def _first_id(at: datetime) -> str:
     """No id of that time or later is smaller: see :func:`calotype.job.new_job_id`."""
     return f"{max(0, int(at.timestamp() * 1000)):012x}"
-
-
-__all__ = ["CLOCK_ERROR", "ERA_BITS", "Filters", "facets", "index", "person_of", "search", "values"]

@@ -1,25 +1,58 @@
 """PostgreSQL's side of the search. A GIN index knows all rows of a word and no order among them.
 
 So the newest jobs are looked at first, as many as cost next to nothing, then those of the newest *eras* through the
-index, and only then all: a word that filled no page so far is rare enough to sort what is found.
+index, and only then all: a word that filled no page so far is rare enough to sort what is found. It is one statement,
+whose later parts are not begun if the earlier ones sufficed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, FromClause, Select, Text, cast, literal, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
+from sqlalchemy import BigInteger, BindParameter, Connection, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from calotype.ledger.search_tables import ERA_BITS, job_words
-from calotype.ledger.tables import jobs
+from calotype.ledger.search_tables import ERA_BITS
 from calotype.ledger.words import Term
 
 _NEWEST: Final = 512
 """Jobs that are looked at one by one."""
-_OF_PERSON: Final = 1000
-"""The same of one person: each is another page of the table, but few people have more."""
+_OF_PERSON: Final = 400
+"""The same of one person, of whom each is on another page of the table."""
+_HIGHEST: Final = 2**63 - 1
+_SETTINGS: Final = text(
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true), "
+    "set_config('plan_cache_mode', 'force_custom_plan', true)"
+)
+"""For one transaction: plans are made for these very words, and never one that reads the whole table."""
+
+_WITHIN: Final = "job_words.seq < :below AND job_words.seq >= :lowest"
+_NEWEST_OF_ALL: Final = "SELECT * FROM job_words WHERE WITHIN ORDER BY seq DESC LIMIT :window"
+_NEWEST_OF_PERSON: Final = """
+  SELECT job_words.* FROM job_words JOIN (
+    SELECT seq FROM jobs WHERE person = :person AND jobs.seq < :below AND jobs.seq >= :lowest
+    ORDER BY seq DESC LIMIT :window
+  ) AS newest USING (seq)"""
+_ERAS: Final = """job_words.facets && (
+    SELECT ARRAY['e' || (max(seq) >> BITS), 'e' || greatest((max(seq) >> BITS) - 1, 0)] FROM newest
+  )"""
+_FIND: Final = """
+WITH newest AS MATERIALIZED (NEWEST),
+page AS MATERIALIZED (
+  SELECT job_words.seq FROM newest AS job_words JOBS WHERE MATCHING ORDER BY job_words.seq DESC LIMIT :limit
+),
+wanting AS MATERIALIZED (
+  SELECT (SELECT count(*) FROM page) < :limit AND (SELECT count(*) FROM newest) = :window AS yes
+),
+recent AS MATERIALIZED (
+  SELECT job_words.seq FROM job_words JOBS WHERE MATCHING AND WITHIN AND ERAS AND (SELECT yes FROM wanting)
+),
+rest AS MATERIALIZED (
+  SELECT job_words.seq FROM job_words JOBS WHERE MATCHING AND WITHIN
+  AND (SELECT yes FROM wanting) AND (SELECT count(*) FROM recent) < :limit
+)
+SELECT seq FROM page UNION SELECT seq FROM recent UNION SELECT seq FROM rest ORDER BY seq DESC LIMIT :limit"""
 
 
 def era(seq: int) -> str:
@@ -43,72 +76,50 @@ def find(
     connection: Connection,
     wanted: Sequence[Term],
     narrowed: Sequence[str],
-    conditions: Sequence[ColumnElement[bool]],
+    conditions: Sequence[tuple[str, BindParameter[Any]]],
     person: str | None,
     limit: int,
     below: int | None,
     lowest: int,
 ) -> list[int]:
     """Numbers of the newest jobs that match, newest first."""
-    # plans are made for these very words, and never one that reads the whole table; for this transaction only
-    for setting, value in (("enable_seqscan", "off"), ("jit", "off"), ("plan_cache_mode", "force_custom_plan")):
-        connection.execute(text(f"SET LOCAL {setting} = {value}"))
-    newest = _newest(connection, person, below, lowest)
-    if not newest:
-        return []
-    # all of their rows are fetched before one is compared: the index of words would take longer
-    some = select(job_words).where(job_words.c.seq == literal(list(newest), ARRAY(BigInteger)).any_())
-    rows = some.cte("some").prefix_with("MATERIALIZED")
-    found = _sorted(connection, select(rows.c.seq).where(*_matching(rows, wanted, narrowed)), conditions, limit)
-    if len(found) == limit or len(newest) < (_NEWEST if person is None else _OF_PERSON):
-        return found
-    hits = select(job_words.c.seq).where(*_matching(job_words, wanted, narrowed), *_within(job_words, below, lowest))
-    if person is None:
-        eras = _texts([era(newest[0]), era(max(0, newest[0] - (1 << ERA_BITS)))])
-        found = _sorted(connection, hits.where(job_words.c.facets.op("&&")(eras)), conditions, limit)
-        if len(found) == limit:
-            return found
-    return _sorted(connection, hits, conditions, limit)
-
-
-def _newest(connection: Connection, person: str | None, below: int | None, lowest: int) -> list[int]:
-    """Numbers of the newest jobs, whatever their words."""
-    source = job_words if person is None else jobs
-    query = select(source.c.seq).where(*_within(source, below, lowest)).order_by(source.c.seq.desc())
-    if person is not None:
-        query = query.where(jobs.c.person == person)
-    return list(connection.scalars(query.limit(_NEWEST if person is None else _OF_PERSON)))
-
-
-def _sorted(
-    connection: Connection, hits: Select[tuple[int]], conditions: Sequence[ColumnElement[bool]], limit: int
-) -> list[int]:
-    """All that match, then sorted: not the table read backwards until enough were met."""
-    all_of_them = hits.cte("hits").prefix_with("MATERIALIZED")
-    query = select(all_of_them.c.seq)
-    if conditions:
-        query = query.join(jobs, jobs.c.seq == all_of_them.c.seq).where(*conditions)
-    return list(connection.scalars(query.order_by(all_of_them.c.seq.desc()).limit(limit)))
-
-
-def _within(source: FromClause, below: int | None, lowest: int) -> list[ColumnElement[bool]]:
-    """Between these numbers."""
-    return [*([source.c.seq < below] if below is not None else []), *([source.c.seq >= lowest] if lowest else [])]
-
-
-def _matching(source: FromClause, wanted: Sequence[Term], narrowed: Sequence[str]) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
+    connection.execute(_SETTINGS)
+    given: list[BindParameter[Any]] = [
+        bindparam("limit", limit, BigInteger),
+        bindparam("below", _HIGHEST if below is None else below, BigInteger),
+        bindparam("lowest", lowest, BigInteger),
+        bindparam("window", _NEWEST if person is None else _OF_PERSON, BigInteger),
+    ]
+    matching = [sql for sql, _ in conditions]
+    given += [bind for _, bind in conditions]
     if narrowed:
-        found.append(source.c.facets.op("@>")(_texts(narrowed)))
+        matching.append("job_words.facets @> CAST(:facets AS text[])")
+        given.append(bindparam("facets", list(narrowed), ARRAY(Text)))
     if wanted:
-        found.append(source.c.words.op("@@")(cast(literal(" & ".join(map(_one, wanted))), TSQUERY)))
-    return found
+        matching.append("job_words.words @@ CAST(:words AS tsquery)")
+        given.append(bindparam("words", " & ".join(map(_one, wanted)), Text))
+    if person is not None:
+        given.append(bindparam("person", person, Text))
+    sql = _statement(person is not None, " AND ".join(matching), bool(conditions))
+    return list(connection.scalars(text(sql).bindparams(*given)))
+
+
+def _statement(of_person: bool, matching: str, with_jobs: bool) -> str:
+    """Put together from constants of this module and of the search: what somebody typed is bound."""
+    # of one person there are few enough: all of them at once
+    parts = {
+        "NEWEST": _NEWEST_OF_PERSON if of_person else _NEWEST_OF_ALL,
+        "ERAS": "false" if of_person else _ERAS.replace("BITS", str(ERA_BITS)),
+        "JOBS": "JOIN jobs ON jobs.seq = job_words.seq" if with_jobs else "",
+        "MATCHING": matching,
+        "WITHIN": _WITHIN,
+    }
+    sql = _FIND
+    for name, part in parts.items():
+        sql = sql.replace(name, part)
+    return sql
 
 
 def _one(term: Term) -> str:
     """A term in PostgreSQL's language: words hold letters and digits only, so there is nothing to escape."""
     return "(" + " <-> ".join(f"'{word}'" for word in term.words) + (":*)" if term.open else ")")
-
-
-def _texts(values: Sequence[str]) -> ColumnElement[Sequence[str]]:
-    return cast(literal(list(values), ARRAY(Text)), ARRAY(Text))

@@ -7,9 +7,9 @@ begin so together. So the words themselves are looked up, if they are few; very 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, column, select, table, text
+from sqlalchemy import BindParameter, Connection, column, select, table, text
 
 from calotype.ledger.tables import jobs
 from calotype.ledger.words import Term
@@ -28,7 +28,7 @@ def find(
     connection: Connection,
     wanted: Sequence[Term],
     narrowed: Sequence[str],
-    conditions: Sequence[ColumnElement[bool]],
+    conditions: Sequence[tuple[str, BindParameter[Any]]],
     person: str | None,
     limit: int,
     below: int | None,
@@ -38,7 +38,8 @@ def find(
     match = " AND ".join([*(f'"{facet}"' for facet in narrowed), *(_one(connection, term) for term in wanted)])
     query = select(_fts.c.rowid).where(text("job_words_fts MATCH :match").bindparams(match=match))
     if conditions:
-        query = query.join(jobs, jobs.c.seq == _fts.c.rowid).where(*conditions)
+        query = query.join(jobs, jobs.c.seq == _fts.c.rowid)
+        query = query.where(*(text(sql).bindparams(bind) for sql, bind in conditions))
     if below is not None:
         query = query.where(_fts.c.rowid < below)
     if lowest:

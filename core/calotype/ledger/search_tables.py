@@ -10,7 +10,8 @@ words in the same index, so that a narrow search reads little even where the wor
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from sqlalchemy import DDL, Column, ForeignKey, Table, Text, event
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
@@ -49,10 +50,10 @@ END""",
   INSERT INTO job_words_fts (job_words_fts, rowid, facets, words) VALUES ('delete', old.seq, old.facets, old.words);
   INSERT INTO job_words_fts (rowid, facets, words) VALUES (new.seq, new.facets, new.words);
 END""",
-    f"""CREATE TRIGGER jobs_moved AFTER UPDATE OF person, guild, model, sampler, favourite ON jobs BEGIN
-  UPDATE job_words SET facets = {_FACETS_SQLITE}
+    """CREATE TRIGGER jobs_moved AFTER UPDATE OF person, guild, model, sampler, favourite ON jobs BEGIN
+  UPDATE job_words SET facets = FACETS
   WHERE seq = new.seq;
-END""",
+END""".replace("FACETS", _FACETS_SQLITE),
 )
 
 POSTGRESQL: Final = (
@@ -61,10 +62,10 @@ POSTGRESQL: Final = (
     """CREATE FUNCTION calotype_facet(kind text, value text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT kind || left(encode(sha256(convert_to(value, 'UTF8')), 'hex'), 32)
 $$""",
-    f"""CREATE FUNCTION calotype_job_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+    """CREATE FUNCTION calotype_job_moved() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE job_words SET facets = array_remove(ARRAY[
-    'e' || (new.seq >> {ERA_BITS}),
+    'e' || (new.seq >> 13),
     calotype_facet('p', new.person), calotype_facet('g', new.guild),
     calotype_facet('m', new.model), calotype_facet('s', new.sampler),
     CASE WHEN new.favourite THEN 'f' END
@@ -90,6 +91,8 @@ POSTGRESQL_GONE: Final = (
 UNMODELLED: Final = ("job_words_fts", "job_words_terms", "ix_job_words_search")
 """Beginnings of the names of what the database has and the metadata has not: nothing to compare there."""
 
+_ddl: Callable[[str], Any] = DDL
+
 for _moment, _dialect, _statements in (
     ("after_create", "sqlite", SQLITE),
     ("after_create", "postgresql", POSTGRESQL),
@@ -97,4 +100,4 @@ for _moment, _dialect, _statements in (
     ("before_drop", "postgresql", POSTGRESQL_GONE),
 ):
     for _statement in _statements:
-        event.listen(job_words, _moment, DDL(_statement.replace("%", "%%")).execute_if(dialect=_dialect))
+        event.listen(job_words, _moment, _ddl(_statement).execute_if(dialect=_dialect))
