@@ -44,6 +44,8 @@ class Door:
     visitors: Visitors
     uploading: int = 0
     """Pictures that are being brought right now: each is held in memory until it is taken in."""
+    exporting: int = 0
+    """Exports that are being written or sent right now: each takes as much disk as its pictures."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service stops: whatever is long-lived ends now, jobs stay in the queue."""
 

@@ -43,8 +43,10 @@ class Desk:
         self._studio, self._watches = studio, watches
         self._seen: OrderedDict[int, None] = OrderedDict()
 
-    async def take(self, interaction: discord.Interaction[Any], make: Make, *, private: bool) -> None:
-        """One interaction, one job, one answer, however often Discord sends it."""
+    async def take(
+        self, interaction: discord.Interaction[Any], make: Make, *, private: bool, parent: str | None = None
+    ) -> None:
+        """One interaction, one job, one answer, however often Discord sends it. ``parent`` is the job it varies."""
         if self._known(interaction.id):
             return
         missing = lacks(interaction, private)
@@ -55,17 +57,19 @@ class Desk:
         if ack is None:
             return
         try:
-            await self._submit(interaction, await make(), Address.of(interaction, ack.message_id, private))
+            await self._submit(interaction, await make(), Address.of(interaction, ack.message_id, private), parent)
         except (BadRequest, NotAllowed, UnknownJob) as error:
             await self._refuse(interaction, private, refusal(error))
         except Exception:
             log.exception("interaction %s: it could not be submitted", interaction.id)
             await self._refuse(interaction, private, SORRY)
 
-    async def _submit(self, interaction: discord.Interaction[Any], request: Request, address: Address) -> None:
+    async def _submit(
+        self, interaction: discord.Interaction[Any], request: Request, address: Address, parent: str | None
+    ) -> None:
         person = person_of(interaction)
         key = f"discord:{interaction.id}"
-        job = await self._studio.submit(request, person, key=key, reply_to=address.written())
+        job = await self._studio.submit(request, person, key=key, reply_to=address.written(), parent=parent)
         log.info("job %s: submitted by interaction %s", job.id, interaction.id)
         if not job.status.final:
             self._watches.begin(job, address)

@@ -60,7 +60,7 @@ class Presses:
         async def make() -> Request:
             return vary.varied(await self._studio.job(job_id, person_of(interaction)), interaction)
 
-        await self._desk.take(interaction, make, private=_is_private(interaction))
+        await self._desk.take(interaction, make, private=_is_private(interaction), parent=job_id)
 
     async def _reroll(self, interaction: discord.Interaction[Any], job_id: str) -> None:
         async def make() -> Request:

@@ -78,7 +78,7 @@ async def open_service(
         work = await stack.enter_async_context(_at_work(ledger, bus, dispatcher, relay, disk, settings.drain_seconds))
         turns = Turns(None if relay is None else relay.session)
         studio = Studio(ledger, store, catalog, bus, work, review, remember=home.remember_model, turns=turns)
-        chores = Chores(ledger, store, retention_days=settings.retention_days)
+        chores = Chores(ledger, store, retention_days=settings.retention_days, retention_gb=settings.retention_gb)
         duties = _chores(ledger, relay, bus, chores, work, None if only_own else studio)
         await stack.enter_async_context(_leading(Leader(ledger, None if relay is None else relay.session, duties)))
         stack.callback(chores.stop)

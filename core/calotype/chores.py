@@ -14,6 +14,7 @@ from typing import Final
 from calotype.images.intake import UPLOAD_AGE
 from calotype.images.store import ImageStore
 from calotype.ledger import Ledger
+from calotype.shrinking import shrink
 
 ORPHAN_AGE: Final = timedelta(days=1)
 """A picture is stored before its job is recorded: one that nobody refers to may be about to be."""
@@ -37,9 +38,14 @@ class Removed:
 class Chores:
     """The chores of whoever leads; called on a thread of their own."""
 
-    def __init__(self, ledger: Ledger, store: ImageStore, retention_days: int) -> None:
-        """``retention_days``: jobs that ended longer ago are forgotten; 0 keeps every one."""
+    def __init__(self, ledger: Ledger, store: ImageStore, retention_days: int, retention_gb: float = 0.0) -> None:
+        """``retention_days``: jobs that ended longer ago are forgotten; 0 keeps every one.
+
+        ``retention_gb``: the oldest are forgotten while pictures take more (10**9 bytes); 0 is no limit. Favourites
+        are never forgotten.
+        """
         self._ledger, self._store, self._retention_days = ledger, store, retention_days
+        self._retention_bytes = round(retention_gb * 10**9)
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -54,8 +60,9 @@ class Chores:
         now = datetime.now(UTC)
         cutoff = now - ORPHAN_AGE
         self._ledger.forget_uploads(now - UPLOAD_AGE)
+        self._ledger.archive.forget_strangers()
         removed = Removed(
-            jobs=self._expire(now - timedelta(days=self._retention_days)) if self._retention_days > 0 else 0,
+            jobs=self._expire(now - timedelta(days=self._retention_days)) + self._shrink(),
             pictures=self._sweep_orphans(cutoff),
             parts=self._store.sweep(cutoff),
         )
@@ -66,12 +73,17 @@ class Chores:
     def _expire(self, finished_before: datetime) -> int:
         """In small transactions, so that nobody waits for a long one."""
         removed = 0
-        while not self._stopping.is_set():
+        while self._retention_days > 0 and not self._stopping.is_set():
             some = self._ledger.expire(finished_before, _BATCH)
             removed += some
             if some < _BATCH:
                 break
         return removed
+
+    def _shrink(self) -> int:
+        if not self._retention_bytes:
+            return 0
+        return shrink(self._ledger, self._store, self._retention_bytes, self._stopping.is_set)
 
     def _sweep_orphans(self, cutoff: datetime) -> int:
         old = [stored.sha256 for stored in self._store if stored.modified < cutoff]

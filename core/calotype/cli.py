@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from calotype import __version__
 from calotype.cli_db import db_app
+from calotype.cli_history import history_app
 from calotype.cli_people import people_app
 from calotype.cli_plugins import plugins_app
 from calotype.cli_schedule import schedule_app
@@ -32,6 +33,7 @@ app.add_typer(plugins_app, name="plugins")
 app.add_typer(db_app, name="db")
 app.add_typer(people_app, name="people")
 app.add_typer(schedule_app, name="schedule")
+app.add_typer(history_app, name="history")
 
 
 @app.command()

@@ -71,7 +71,9 @@ class Settings(BaseSettings):
     address_queued: Annotated[int, Field(ge=0, le=1_000_000)] = 50
     """Jobs that may wait from one address of anonymous visitors; 0 is no limit."""
     retention_days: Annotated[int, Field(ge=0, le=36500)] = 0
-    """Days after which finished jobs and their pictures are removed; 0 keeps everything."""
+    """Days after which finished jobs and their pictures are removed, but for favourites; 0 keeps everything."""
+    retention_gb: Annotated[float, Field(ge=0, le=10**6)] = 0.0
+    """Gigabytes (10**9) that pictures may take: above, the oldest jobs that are no favourites go. 0 is no limit."""
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
     """How long a stop waits for running jobs before it puts them back into the queue."""
     discord_token: SecretStr | None = Field(default=None, validation_alias="DISCORD_TOKEN")

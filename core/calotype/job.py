@@ -83,6 +83,10 @@ class Job:
     """It runs, and stands still until it is resumed. The running service knows, not the ledger: it ends with a stop."""
     reply_to: Mapping[str, Any] | None = None
     """Where a front end wants the result delivered (outbox), opaque to the core."""
+    parent: str | None = None
+    """Id of the job of which this is a variation; that one may be gone."""
+    favourite: bool = False
+    """Its person wants to keep it: no retention takes it."""
     account: str | None = None
     """The account that submitted it, where that is not the person's own key."""
 
@@ -108,6 +112,8 @@ def as_json(job: Job) -> dict[str, Any]:
         "started": job.started.isoformat() if job.started else None,
         "finished": job.finished.isoformat() if job.finished else None,
         "error": job.error,
+        "parent": job.parent,
+        "favourite": job.favourite,
         "pictures": [
             {
                 "index": picture.index,

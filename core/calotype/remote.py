@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import httpx
 
@@ -89,9 +89,24 @@ class Remote:
             raise self._gone(error, job_id) from None
         raise self._gone(None, job_id)
 
-    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Any other path of the API; its answer. Raises what the server raised."""
-        return _object(await self._ask(method, path, body))
+    async def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, seconds: float = 60.0
+    ) -> dict[str, Any]:
+        """Any other path of the API; its answer, if it comes in time. Raises what the server raised."""
+        return _object(await self._ask(method, path, body, patience=httpx.Timeout(seconds, connect=5.0)))
+
+    async def download(self, path: str, into: BinaryIO) -> None:
+        """What is at a path of the API, written piece by piece. Raises what the server raised."""
+        timeout = httpx.Timeout(None, connect=5.0)  # it is put together first, however long that takes
+        try:
+            async with self._client.stream("GET", path, timeout=timeout) as answer:
+                if answer.status_code != 200:
+                    await answer.aread()
+                    raise _error(answer)
+                async for some in answer.aiter_bytes():
+                    into.write(some)
+        except httpx.HTTPError as error:
+            raise self._gone(error) from None
 
     async def close(self) -> None:
         """For one that was not entered: an engine is not wanted."""
@@ -120,9 +135,10 @@ class Remote:
         *,
         content: bytes | None = None,
         expect: tuple[int, ...] = (200, 201),
+        patience: httpx.Timeout = _TIMEOUT,
     ) -> httpx.Response:
         try:
-            answer = await self._client.request(method, path, json=body, content=content)
+            answer = await self._client.request(method, path, json=body, content=content, timeout=patience)
         except httpx.HTTPError as error:
             raise self._gone(error) from None
         if answer.status_code not in expect:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from calotype.archive import Archive
 from calotype.bus import Bus, is_final
 from calotype.catalog import Catalog
 from calotype.checkpoint import ModelInfo, inspect
@@ -59,6 +60,7 @@ class Studio:
         self.turns = turns or Turns()
         self.timetable = Timetable(ledger.timetable, self._checked, self.submit)
         self._taking_in = asyncio.Lock()
+        self.archive = Archive(ledger, store, self)
 
     @property
     def ready(self) -> bool:
@@ -81,20 +83,29 @@ class Studio:
         return self._work.held
 
     async def submit(
-        self, request: Request, person: Person, *, key: str | None = None, reply_to: Mapping[str, Any] | None = None
+        self,
+        request: Request,
+        person: Person,
+        *,
+        key: str | None = None,
+        reply_to: Mapping[str, Any] | None = None,
+        parent: str | None = None,
     ) -> Job:
         """Check a request, write it down, queue it. When this returns, the job survives any crash.
 
         ``key`` makes it idempotent: the same key of the same person returns the same job. ``reply_to`` (with
         ``front_end``) asks for a delivery through the outbox. A picture to start from, and its mask, must be the
-        person's own: of one of their jobs, or taken in from them. Raises :class:`BadRequest`, :class:`LimitReached` for
-        a cap or budget that is used up, :class:`NotAllowed` if they are banned; then nothing is written.
+        person's own: of one of their jobs, or taken in from them. So must ``parent`` be, the job that this one varies.
+        Raises :class:`BadRequest`, :class:`LimitReached` for a cap or budget that is used up, :class:`NotAllowed` if
+        they are banned; then nothing is written.
         """
         resolved = self._checked(request)
         if resolved.init_image is not None and (key is None or not await self._is_known(key, person)):
             await asyncio.to_thread(self._check_start, resolved, person)
         cost = self.catalog.cost(resolved)
-        job = await asyncio.to_thread(self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to)
+        job = await asyncio.to_thread(
+            self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to, parent=parent
+        )
         self._work.submitted(job.id)
         return job
 

@@ -61,7 +61,9 @@ class Handlers:
                 yield {**self._at_rest(views.status(views.BROKEN, "problem")), **example}
                 return
             vary = _pressed(event) == page.vary.elem_id
-            job = await self._studio.submit(self._form.request({**values, **example}, vary=vary), person)
+            asked = self._form.request({**values, **example}, vary=vary)
+            parent = await self._studio.archive.origin(asked.init_image, person) if vary and asked.init_image else None
+            job = await self._studio.submit(asked, person, parent=parent)
             job_id = job.id
             yield {**await self._begun(job, person), **example}
             async with aclosing(self._studio.watch(job.id, person)) as events:

@@ -10,14 +10,13 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from calotype.errors import BadRequest
 from calotype.job import Job, JobStatus, as_json
 from calotype.request import Request as Wish
+from calotype.searching import limit_of, page
 from calotype_api.door import Json, door_of, object_of, person_of
 from calotype_api.errors import error_answer
 from calotype_api.sse import follow
 
 KEY_LIMIT: Final = 200
 """Characters of an idempotency key."""
-PAGE_LIMIT: Final = 200
-"""Jobs in one answer."""
 router = APIRouter()
 
 
@@ -25,17 +24,28 @@ router = APIRouter()
 async def submit(request: Request) -> Response:
     """Queue a request; 201 once it is written down.
 
-    The header ``Idempotency-Key`` makes repeating it safe: the same key of the same person is the same job.
+    The header ``Idempotency-Key`` makes repeating it safe: the same key of the same person is the same job. ``parent``
+    beside the request's own fields is the job of which this is a variation.
     """
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= KEY_LIMIT:
-        raise BadRequest.of("Idempotency-Key", f"has {len(key)} characters; give 1 to {KEY_LIMIT}, or no such header")
-    wish = Wish.parse(await object_of(request))
+    key = key_of(request)
+    body = await object_of(request)
+    parent = body.pop("parent", None)
+    if parent is not None and not isinstance(parent, str):
+        raise BadRequest.of("parent", f"{str(parent)[:20]!r} is not text; name the job that this one varies")
+    wish = Wish.parse(body)
     studio = door_of(request).studio
-    job = await studio.submit(wish, person_of(request), key=key)
+    job = await studio.submit(wish, person_of(request), key=key, parent=parent)
     if key is not None and not _is_of(job, studio.catalog.resolve(wish), wish):
         raise BadRequest.of("Idempotency-Key", f"was used before, for another request (job {job.id}); take a new one")
     return Json(as_json(job), 201, {"Location": f"/v1/jobs/{job.id}"})
+
+
+def key_of(request: Request) -> str | None:
+    """What makes repeating the call safe, if the client sends it. Raises :class:`BadRequest`."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= KEY_LIMIT:
+        raise BadRequest.of("Idempotency-Key", f"has {len(key)} characters; give 1 to {KEY_LIMIT}, or no such header")
+    return key
 
 
 def _is_of(job: Job, resolved: Wish, wish: Wish) -> bool:
@@ -47,12 +57,9 @@ def _is_of(job: Job, resolved: Wish, wish: Wish) -> bool:
 @router.get("/v1/jobs")
 async def history(request: Request) -> Response:
     """The person's jobs, newest first: ``limit`` (50) of them, ``before`` the id of the last one seen."""
-    text = request.query_params.get("limit", "50")
-    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= PAGE_LIMIT):
-        raise BadRequest.of("limit", f"{text[:20]!r} is not a whole number from 1 to {PAGE_LIMIT}")
-    limit, before = int(text), request.query_params.get("before")
+    limit, before = limit_of(request.query_params), request.query_params.get("before")
     found = await door_of(request).studio.history(person_of(request), limit=limit + 1, before=before)
-    return Json({"object": "list", "data": [as_json(job) for job in found[:limit]], "has_more": len(found) > limit})
+    return Json(page(found, limit, people=False))
 
 
 @router.get("/v1/jobs/{job_id}")

@@ -23,7 +23,7 @@ from calotype.ledger.database import Database, place
 from calotype.ledger.tables import metadata
 
 _LEFT_OUT: Final = {"steps", "job_words"}
-"""What is worth nothing a second later; what is made again from the rest (``restore.MADE_AGAIN``)."""
+"""What is worth nothing a second later, and what is made from the jobs."""
 _AT_A_TIME: Final = 500
 """Rows that are read from the server at once."""
 

@@ -12,6 +12,7 @@ from calotype.errors import DatabaseError
 from calotype.job import JobStatus
 from calotype.ledger import history, migrate, postgresql, starts
 from calotype.ledger.database import Database, place
+from calotype.ledger.search_tables import job_words
 from calotype.ledger.tables import clock, init_images, jobs, masks, outbox, persons, pictures, uploads
 
 _CHUNK: Final = 500
@@ -128,7 +129,14 @@ def _deliveries(connection: Connection) -> Finding:
     return Finding("deliveries", not wrong, f"{told}, {wrong} of jobs that are not over" if wrong else told)
 
 
-_LOOKS: Final = (_clock, _counters, _jobs, _deliveries)
+def _search(connection: Connection) -> Finding:
+    """Every job can be found by its words."""
+    lost = connection.scalar(select(func.count()).where(jobs.c.seq.not_in(select(job_words.c.seq)))) or 0
+    told = f"{lost} jobs are not found by their words; back up and restore" if lost else "every job is found"
+    return Finding("search", not lost, told)
+
+
+_LOOKS: Final = (_clock, _counters, _jobs, _deliveries, _search)
 
 
 def _pictures(connection: Connection, store: Pictures) -> list[Finding]:

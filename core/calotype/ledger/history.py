@@ -27,11 +27,11 @@ def history(connection: Connection, person: str | None, limit: int, before: str 
     if person is not None:
         query = query.where(jobs.c.person == person_of(person))
     if before is not None:
-        query = query.where(jobs.c.seq < _place(connection, before))
+        query = query.where(jobs.c.seq < place(connection, before))
     return to_jobs(connection, connection.execute(query).mappings())
 
 
-def _place(connection: Connection, job_id: str) -> int:
+def place(connection: Connection, job_id: str) -> int:
     """The job's number, or, if it has been deleted meanwhile, that of what was submitted after it."""
     seq = connection.scalar(select(jobs.c.seq).where(jobs.c.id == job_id))
     if seq is None:
@@ -48,17 +48,19 @@ def counts(connection: Connection) -> dict[JobStatus, int]:
 
 
 def expire(connection: Connection, finished_before: datetime, limit: int) -> int:
-    """Deletes up to ``limit`` jobs that ended before; pictures and outbox rows go with them. How many."""
+    """Deletes up to ``limit`` jobs that ended before and are no favourites; pictures and outbox rows go with them."""
     old = (
         select(jobs.c.seq)
-        .where(jobs.c.status.in_(_FINAL), jobs.c.finished < finished_before)
+        .where(jobs.c.status.in_(_FINAL), jobs.c.finished < finished_before, ~jobs.c.favourite)
         .order_by(jobs.c.finished)
         .limit(limit)
     )
     numbers = connection.scalars(old).all()
     people: set[str] = set()
     for some in _chunks(numbers):
-        people.update(connection.scalars(delete(jobs).where(jobs.c.seq.in_(some)).returning(jobs.c.person)))
+        people.update(
+            connection.scalars(delete(jobs).where(jobs.c.seq.in_(some), ~jobs.c.favourite).returning(jobs.c.person))
+        )
     for few in _chunks(people):
         fair.forget(connection, few)
     return len(numbers)

@@ -21,6 +21,7 @@ from calotype.ledger.database import Database
 from calotype.ledger.leases import Leases
 from calotype.ledger.migrate import upgrade
 from calotype.ledger.outbox import Delivery
+from calotype.ledger.past import Archive
 from calotype.ledger.people import People
 from calotype.ledger.periods import Periods
 from calotype.ledger.positions import Turn
@@ -44,6 +45,7 @@ class Ledger:
     def __init__(self, url: str, limits: Limits = UNLIMITED) -> None:
         """Opens nothing yet. ``url`` is a SQLAlchemy URL of a database at today's schema (see :func:`open_ledger`)."""
         self._database = Database(url)
+        self.archive = Archive(self._database)
         self.people = People(self._database, limits)
         self.leases = Leases(self._database)
         self.steps = Steps(self._database)
@@ -81,16 +83,18 @@ class Ledger:
         cost: float,
         key: str | None = None,
         reply_to: Mapping[str, Any] | None = None,
+        parent: str | None = None,
     ) -> Job:
         """Accepts a resolved request, or finds the job that this person submitted with this ``key`` before.
 
         ``cost`` in cost units, above zero. ``reply_to["front_end"]`` names the front end that delivers the result.
-        Raises ValueError if either is not so, :class:`BadRequest` if it starts from a picture that is not theirs,
-        :class:`NotAllowed` if they are banned, :class:`LimitReached` if a cap or budget is used up.
+        ``parent`` is the job that it varies. Raises ValueError if either is not so, :class:`BadRequest` if it starts
+        from a picture or varies a job that is not theirs, :class:`NotAllowed` if they are banned,
+        :class:`LimitReached` if a cap or budget is used up.
         """
         limits = self.people.limits
         return self._database.write(
-            queue.submit, person, request, cost=cost, key=key, reply_to=reply_to, allowed=limits
+            queue.submit, person, request, cost=cost, key=key, reply_to=reply_to, parent=parent, allowed=limits
         )
 
     def claim(
@@ -178,7 +182,7 @@ class Ledger:
     # -- retention ---------------------------------------------------------------------------------------------
 
     def expire(self, finished_before: datetime, limit: int = 500) -> int:
-        """Deletes up to ``limit`` jobs that ended before (aware), with pictures and deliveries. How many it were."""
+        """Deletes up to ``limit`` jobs that ended before (aware) and are no favourites. How many it were."""
         return self._database.write(history.expire, finished_before, limit)
 
     def erase(self, job_id: str) -> bool:

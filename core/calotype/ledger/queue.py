@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from calotype.job import Job, JobStatus, new_job_id
-from calotype.ledger import accounts, ending, fair, limits, outbox, starts, warm
+from calotype.ledger import accounts, ending, fair, family, limits, outbox, search, starts, warm
 from calotype.ledger.rows import now, to_jobs
 from calotype.ledger.tables import is_queued, jobs, persons
 from calotype.person import Person
@@ -31,12 +31,13 @@ def submit(
     cost: float,
     key: str | None,
     reply_to: Mapping[str, Any] | None,
+    parent: str | None = None,
     allowed: Limits = UNLIMITED,
 ) -> Job:
     """Writes the person and the job down, or finds the job that this person submitted with this key before.
 
-    Raises :class:`BadRequest` if it starts from a picture that is not the person's, :class:`NotAllowed` if they are
-    banned or have had as much as they may: never for a job that was accepted before.
+    Raises :class:`BadRequest` if it starts from a picture or varies a job that is not the person's,
+    :class:`NotAllowed` if they are banned or have had as much as they may: never for a job that was accepted before.
     """
     fair.charge(cost, 1.0 if person.weight is None else person.weight)  # raises before anything is written
     outbox.address(reply_to)
@@ -50,11 +51,13 @@ def submit(
     if standing.role != VISITOR:
         person = replace(person, address=None)  # they are somebody, wherever they come from
     budget = limits.check(connection, standing, person, cost, allowed)
+    family.check(connection, person, parent)
     starts.check(connection, person, request)  # in this transaction, so that nobody lets go of a picture in between
     other = None if person.key == standing.key else person.key
     job = Job(
-        new_job_id(), standing.key, request, JobStatus.QUEUED, standing.now, cost=cost, reply_to=reply_to, account=other
-    )
+        new_job_id(), standing.key, request, JobStatus.QUEUED, standing.now, cost=cost, reply_to=reply_to,
+        account=other, parent=parent,
+    )  # fmt: skip
     fair.enters(connection, standing.key, _insert(connection, job, key, person), budget)
     starts.begins(connection, job.id, request)
     return job
@@ -63,7 +66,9 @@ def submit(
 def _insert(connection: Connection, job: Job, key: str | None, person: Person) -> int:
     """The job's number in the order of submission."""
     values = {
-        **{name: getattr(job, name) for name in ("id", "person", "status", "cost", "created", "reply_to", "account")},
+        **{name: getattr(job, name) for name in ("id", "person", "status", "cost", "created", "reply_to")},
+        "account": job.account,
+        "parent": job.parent,
         "guild": person.guild,
         "address": person.address,
         "key": key,
@@ -72,6 +77,7 @@ def _insert(connection: Connection, job: Job, key: str | None, person: Person) -
         "sampler": job.request.sampler,
     }
     seq: int = connection.scalars(insert(jobs).values(values).returning(jobs.c.seq)).one()
+    search.index(connection, seq, {"favourite": False, **values}, values["request"])
     return seq
 
 

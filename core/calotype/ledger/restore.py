@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,7 +19,7 @@ from sqlalchemy import JSON, Column, Connection, DateTime, LargeBinary, Table, f
 from sqlalchemy.exc import DataError, IntegrityError
 
 from calotype.errors import DatabaseError
-from calotype.ledger import archive, migrate, postgresql
+from calotype.ledger import archive, migrate, postgresql, search
 from calotype.ledger.archive import Manifest, Reader
 from calotype.ledger.backup import back_up, copied, described, numbered
 from calotype.ledger.database import Database, place
@@ -28,9 +28,6 @@ _AT_A_TIME: Final = 500
 """Rows that are written at once."""
 _OF_THE_SERVICE: Final = {"clock", "chores_done"}
 """Tables in which there are rows although nobody has used the service yet."""
-
-MADE_AGAIN: Final[tuple[Callable[[Connection], None], ...]] = ()
-"""Each fills tables that a backup leaves out, at today's schema, whatever is in them: an index of words, for one."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,7 @@ def restore(url: str, file: Path, *, replace: bool, backup_dir: Path) -> Restore
                 said = str(error.orig).splitlines()[0]
                 raise DatabaseError(f"backup: {file}: its rows do not fit together ({said}); take another") from error
             run("head")
-            for make in MADE_AGAIN:
-                make(connection)
+            search.index_all(connection)
         return Restored(reader.manifest, kept)
 
 

@@ -64,6 +64,8 @@ def _to_job(row: RowMapping, drawn: tuple[Picture, ...]) -> Job:
         "cost",
         "error",
         "reply_to",
+        "parent",
+        "favourite",
         "account",
     )
     return Job(

@@ -197,6 +197,7 @@ jobs = Table(
     Index("ix_jobs_address_queued", "address", **_when("status = 'queued' AND address IS NOT NULL")),
     Index("ix_jobs_lease", "lease", **_when("status = 'running'")),
     Index("ix_jobs_favourites", "person", "seq", **_when("favourite")),
+    Index("ix_jobs_parent", "parent", **_when("parent IS NOT NULL")),
     sqlite_autoincrement=True,  # a number is never given out twice, even after its row was deleted
 )
 

@@ -1,0 +1,142 @@
+"""Archive: the studio's past, as front ends see it. Search, favourites, variations, taking along and erasing.
+
+Reached as ``studio.archive``. Everybody sees and changes their own; an operator everybody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from calotype.erasure import Erasure, erase_person, require_known
+from calotype.errors import NotAllowed, UnknownJob
+from calotype.exporting import Exported, export
+from calotype.job import Job
+from calotype.ledger.search import Filters
+from calotype.person import OPERATOR, Person
+from calotype.request import Request
+
+if TYPE_CHECKING:
+    from calotype.images.store import ImageStore
+    from calotype.ledger import Ledger
+
+
+class Desk(Protocol):
+    """What the archive needs of the studio."""
+
+    def job(self, job_id: str, person: Person | None = None) -> Coroutine[Any, Any, Job]:
+        """A job that the person may see. Raises :class:`UnknownJob`."""
+        ...
+
+    def cancel(self, job_id: str, person: Person) -> Coroutine[Any, Any, Job]:
+        """Call it off."""
+        ...
+
+    def submit(
+        self, request: Request, person: Person, *, key: str | None = None, reply_to: Mapping[str, Any] | None = None
+    ) -> Coroutine[Any, Any, Job]:
+        """Queue it. Raises :class:`BadRequest`."""
+        ...
+
+
+class Archive:
+    """Coroutines of one event loop, like the studio's; the ledger works in threads."""
+
+    def __init__(self, ledger: Ledger, store: ImageStore, desk: Desk) -> None:
+        self._ledger, self._store, self._desk = ledger, store, desk
+
+    async def search(
+        self,
+        words: str,
+        person: Person,
+        filters: Filters | None = None,
+        *,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> list[Job]:
+        """Jobs whose prompts hold all these words, newest first; ``before`` is the id of the last one seen.
+
+        The last word may be unfinished; quoted ones stand in their order. Raises :class:`BadRequest` if they are too
+        long, :class:`NotAllowed` for somebody else's jobs.
+        """
+        filters = filters or Filters()
+        if not person.operator:
+            filters = replace(filters, person=_own(person, filters.person))
+        return await asyncio.to_thread(self._ledger.archive.search, words, filters, limit=limit, before=before)
+
+    async def favour(self, job_id: str, person: Person, favourite: bool = True) -> Job:
+        """Keep a job from every retention, or not any more. Raises :class:`UnknownJob`."""
+        await self._desk.job(job_id, person)
+        if await asyncio.to_thread(self._ledger.archive.favour, job_id, favourite) is None:
+            raise UnknownJob(job_id)
+        return await self._desk.job(job_id, person)
+
+    async def rerun(
+        self,
+        job_id: str,
+        person: Person,
+        *,
+        new_seed: bool = False,
+        key: str | None = None,
+        reply_to: Mapping[str, Any] | None = None,
+    ) -> Job:
+        """Queue what a job asked for once more, as this person's: with its seed, or with another one.
+
+        Raises :class:`UnknownJob`, and :class:`BadRequest` where it cannot be asked for any more.
+        """
+        job = await self._desk.job(job_id, person)
+        wish = {**job.request.model_dump(), **({"seed": None} if new_seed else {})}
+        return await self._desk.submit(Request.parse(wish), person, key=key, reply_to=reply_to)
+
+    async def children(self, job_id: str, person: Person, *, limit: int = 50) -> list[Job]:
+        """The variations of a job, oldest first. Raises :class:`UnknownJob`."""
+        await self._desk.job(job_id, person)
+        whose = None if person.operator else person.key
+        return await asyncio.to_thread(self._ledger.archive.children, job_id, whose, limit=limit)
+
+    async def origin(self, sha256: str, person: Person) -> str | None:
+        """Id of the person's newest job that made this picture; None if none did."""
+        return await asyncio.to_thread(self._ledger.archive.origin, sha256, person.key)
+
+    async def export(self, file: Path, person: Person, whose: str | None = None) -> Exported:
+        """Write the person's jobs, pictures and what is known about them into a zip file.
+
+        An operator names whose (a key), or takes everybody's (None). Raises :class:`NotAllowed`, and
+        :class:`SetupError` if the file cannot be written; then there is none.
+        """
+        if not person.operator:
+            whose = _own(person, whose)
+        return await asyncio.to_thread(export, self._ledger, self._store, whose, file)
+
+    async def erase(self, person: Person, whose: str | None = None) -> Erasure:
+        """Erase a person: their jobs, pictures, uploads, accounts and row; what runs is called off.
+
+        An operator names whose. Says what was removed and what a look everywhere found afterwards. Raises
+        :class:`NotAllowed`, :class:`BadRequest` for an operator who names nobody known.
+        """
+        if person.shared:
+            raise NotAllowed("person: you are known by your address only, and others may share it; ask the operator")
+        key = whose if person.operator and whose is not None else _own(person, whose)
+        if person.operator:
+            await asyncio.to_thread(require_known, self._ledger, key)
+        cancel = self._calling_off(asyncio.get_running_loop())
+        return await asyncio.to_thread(erase_person, self._ledger, self._store, key, person.key, cancel=cancel)
+
+    def _calling_off(self, loop: asyncio.AbstractEventLoop) -> Callable[[str], object]:
+        """For the thread that erases: the studio tells the engine and whoever watches."""
+
+        async def call_off(job_id: str) -> None:
+            with suppress(UnknownJob):  # somebody erased it meanwhile
+                await self._desk.cancel(job_id, OPERATOR)
+
+        return lambda job_id: asyncio.run_coroutine_threadsafe(call_off(job_id), loop).result()
+
+
+def _own(person: Person, whose: str | None) -> str:
+    if whose not in (None, person.key):
+        raise NotAllowed("person: only the operator sees other people's history; leave it out for your own")
+    return person.key

@@ -1,0 +1,95 @@
+"""Archive: the ledger's past as its people use it. Searched, kept, traced back, taken along, erased.
+
+Attached to the :class:`~calotype.ledger.ledger.Ledger`; every method is one transaction, like the ledger's own, and
+raises :class:`calotype.errors.DatabaseError` if the database cannot be read or written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from calotype.job import Job
+from calotype.ledger import erasing, family, retention, search
+from calotype.ledger.database import Database
+from calotype.ledger.erasing import Erased
+from calotype.ledger.search import Filters
+
+
+class Archive:
+    """What was, in one database. Of any thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def search(self, words: str, filters: Filters, *, limit: int = 50, before: str | None = None) -> list[Job]:
+        """Jobs whose prompts hold all these words, newest first; ``before`` is the last id of the page before.
+
+        The last word may be unfinished, quoted ones stand in their order. Raises :class:`BadRequest` if it is too long.
+        """
+        return self._database.read(search.search, words, filters, limit, before)
+
+    def favour(self, job_id: str, favourite: bool) -> Job | None:
+        """Keeps a job from every retention, or not any more. The job as it now stands; None if it is unknown."""
+        return self._database.write(family.favour, job_id, favourite)
+
+    def children(self, job_id: str, person_key: str | None, *, limit: int = 50) -> list[Job]:
+        """Variations of a job, oldest first; of that person only, or everybody's (None)."""
+        return self._database.read(family.children, job_id, person_key, limit)
+
+    def origin(self, sha256: str, person_key: str) -> str | None:
+        """Id of the person's newest job that made this picture; None if none did."""
+        return self._database.read(family.origin, sha256, person_key)
+
+    # -- a person's own ----------------------------------------------------------------------------------------
+
+    def known(self, person_key: str) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """What is written down about a person beside their jobs, by table."""
+        return self._database.read(erasing.known, person_key)
+
+    def keys(self, account: str) -> list[str]:
+        """Key of the account's person, and those of all their accounts."""
+        return self._database.read(erasing.keys, account)
+
+    def is_known(self, account: str) -> bool:
+        """Whether there is a person, an upload or a code of that account."""
+        return self._database.read(erasing.is_known, account)
+
+    def unfinished(self, person_key: str) -> list[str]:
+        """Ids of the person's jobs that are not over."""
+        return self._database.read(erasing.unfinished, person_key)
+
+    def erase_some(self, person_key: str, limit: int = 500) -> Erased:
+        """Deletes up to so many of the person's jobs that are over; what went with them."""
+        return self._database.write(erasing.erase_some, person_key, limit)
+
+    def erase_rest(self, person_key: str, actor: str) -> Erased | None:
+        """Deletes all else of the person, and them; None, and nothing changed, if there is a job yet."""
+        return self._database.write(erasing.erase_rest, person_key, actor)
+
+    def left(self, person_keys: Sequence[str]) -> dict[str, int]:
+        """How many rows of these people or accounts there are, in every table of the ledger."""
+        return self._database.read(erasing.left, person_keys)
+
+    def forget_words(self, *, begin: bool = False) -> bool:
+        """Takes words of deleted jobs out of the index for good, a bit of it. False if nothing was left to do."""
+        return self._database.write(erasing.forget_words, begin)
+
+    # -- files -------------------------------------------------------------------------------------------------
+
+    def busy_since(self) -> datetime | None:
+        """When the job began that has been running longest: it may have stored pictures and not recorded them yet."""
+        return self._database.read(retention.busy_since)
+
+    def oldest(self, after: int, limit: int = 500) -> list[tuple[int, list[str]]]:
+        """Jobs that are over and no favourites, oldest first, with the pictures they name; ``after`` this number."""
+        return self._database.read(retention.oldest, after, limit)
+
+    def expire(self, numbers: Sequence[int]) -> int:
+        """Deletes these jobs, unless they became favourites meanwhile. How many it were."""
+        return self._database.write(retention.expire, numbers)
+
+    def forget_strangers(self, limit: int = 500) -> int:
+        """Deletes people of whom nothing is kept that still matters. How many."""
+        return self._database.write(retention.forget_strangers, limit)

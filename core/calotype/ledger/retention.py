@@ -1,0 +1,62 @@
+"""What is kept for how long, when it is size that counts; and who is forgotten."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, delete, exists, or_, select
+
+from calotype.job import JobStatus
+from calotype.ledger import fair
+from calotype.ledger.rows import now
+from calotype.ledger.tables import accounts, init_images, jobs, masks, persons, pictures, scheduled_prompts, uploads
+
+_OVER: Final = [status for status in JobStatus if status.final]
+
+
+def busy_since(connection: Connection) -> datetime | None:
+    """When the job began that has been running longest. None if none is."""
+    started = jobs.c.started
+    running = select(started).where(jobs.c.status == JobStatus.RUNNING, started.is_not(None))
+    return connection.scalar(running.order_by(started).limit(1))
+
+
+def oldest(connection: Connection, after: int, limit: int) -> list[tuple[int, list[str]]]:
+    """Number and picture files of jobs that are over and no favourites, oldest first."""
+    over = select(jobs.c.seq, jobs.c.id).where(jobs.c.seq > after, jobs.c.status.in_(_OVER), ~jobs.c.favourite)
+    numbers = {row.id: row.seq for row in connection.execute(over.order_by(jobs.c.seq).limit(limit))}
+    files: dict[str, list[str]] = defaultdict(list)
+    for table in (pictures, init_images, masks):
+        query = select(table.c.job_id, table.c.sha256).where(table.c.job_id.in_(numbers))
+        for job_id, sha256 in connection.execute(query):
+            files[job_id].append(sha256)
+    return [(seq, files[job_id]) for job_id, seq in numbers.items()]
+
+
+def expire(connection: Connection, numbers: Sequence[int]) -> int:
+    """Deletes these jobs, with pictures and outbox rows, unless they are favourites by now."""
+    gone = delete(jobs).where(jobs.c.seq.in_(numbers), jobs.c.status.in_(_OVER), ~jobs.c.favourite)
+    people = list(connection.scalars(gone.returning(jobs.c.person)))
+    if people:
+        fair.forget(connection, set(people))
+    return len(people)
+
+
+def forget_strangers(connection: Connection, limit: int) -> int:
+    """Deletes bare rows that erasing left, once they do not matter any more: see :mod:`~calotype.ledger.erasing`."""
+    nothing = [
+        ~exists().where(table.c.person == persons.c.key) for table in (jobs, accounts, scheduled_prompts, uploads)
+    ]
+    today = now().date().isoformat()
+    query = select(persons.c.key).where(
+        persons.c.name == "",
+        or_(persons.c.spent_on.is_(None), persons.c.spent_on < today),
+        *nothing,
+    )
+    strangers = list(connection.scalars(query.limit(limit)))
+    if strangers:
+        fair.forget(connection, strangers)
+    return len(strangers)
