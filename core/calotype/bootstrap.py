@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from calotype.bus import Bus
 from calotype.catalog import Catalog
@@ -15,16 +16,20 @@ from calotype.config import Settings
 from calotype.engine.assignment import Host, HostListener
 from calotype.errors import CalotypeError
 from calotype.home import Home
-from calotype.moderation import PromptReview
+from calotype.moderation.prompts import PromptReview
 from calotype.plugins.registry import Registry
+from calotype.review import Reviews
 from calotype.studio import Studio
+
+if TYPE_CHECKING:
+    from calotype.moderation.office import Office
 
 log = logging.getLogger(__name__)
 
 
 def catalog_for(settings: Settings) -> Catalog:
     """What can be asked for under these settings. No torch. Raises :class:`SetupError` or :class:`ModelError`."""
-    registry = Registry.discover(settings.plugins)
+    registry = Registry.discover(settings.plugins, public=settings.public)
     models = [inspect(settings.model)] if settings.model is not None else []
     catalog = Catalog(registry, [*models, inspect(EMBEDDED)])
     for folder in Home(settings.home).remembered_models():
@@ -50,12 +55,17 @@ async def open_service(
     from calotype.images.store import ImageStore
     from calotype.ledger import Ledger
     from calotype.ledger.migrate import upgrade
+    from calotype.moderation.desk import Limits, Moderation
 
-    review = PromptReview.load(home.folder / "blocked_words.txt")
+    words = PromptReview.load(home.blocked_words, use_bundled=settings.bundled_words)
     url = home.database_url if settings.database_url is None else settings.database_url.get_secret_value()
     await asyncio.to_thread(upgrade, url, home.backups)
     threads = home.threads(settings.threads)
-    ledger, store, bus = Ledger(url), ImageStore(home.images), Bus()
+    reviews = catalog.registry.reviews
+    ledger, store, bus = Ledger(url), ImageStore(home.images), Bus(previews=_shows_previews(settings, reviews))
+    moderation = Moderation(
+        ledger.blocked, words, reviews, Limits(settings.plugin_seconds, settings.postprocess_seconds)
+    )
     await asyncio.to_thread(ledger.own)
     requeued, dead = await asyncio.to_thread(ledger.recover)
     if requeued or dead:
@@ -90,6 +100,7 @@ async def open_service(
         catalog,
         bus,
         make_host,
+        moderation.screen,
         slots=settings.slots,
         residents=settings.residents,
         only_own=only_own,
@@ -98,7 +109,7 @@ async def open_service(
     chores.start()
     dispatching = asyncio.create_task(dispatcher.run(), name="dispatcher")
     try:
-        yield Studio(ledger, store, catalog, bus, dispatcher, review, remember=home.remember_model)
+        yield Studio(ledger, store, catalog, bus, dispatcher, moderation, remember=home.remember_model)
     finally:
         try:
             await dispatcher.stop(settings.drain_seconds)
@@ -107,3 +118,24 @@ async def open_service(
             chores.stop()
             ledger.close()
             gc.unfreeze()
+
+
+@asynccontextmanager
+async def open_office(settings: Settings, home: Home) -> AsyncIterator[Office]:
+    """The operator's side of moderation without an engine, on a home that this process owns."""
+    from calotype.images.store import ImageStore
+    from calotype.ledger import open_ledger
+    from calotype.moderation.office import Office
+
+    url = home.database_url if settings.database_url is None else settings.database_url.get_secret_value()
+    ledger = await asyncio.to_thread(open_ledger, url, home.backups)
+    try:
+        yield Office(ledger, ImageStore(home.images))
+    finally:
+        ledger.close()
+
+
+def _shows_previews(settings: Settings, reviews: Reviews) -> bool:
+    if settings.previews == "auto":
+        return not (settings.public and any(True for _ in reviews.of_pictures()))
+    return settings.previews == "on"

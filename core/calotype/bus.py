@@ -76,7 +76,9 @@ class Watcher:
 class Bus:
     """Events by job. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, previews: bool = True) -> None:
+        """Without ``previews`` nobody is shown a picture before it is finished."""
+        self._previews = previews
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
         self._number = 0
         self._lock = threading.Lock()
@@ -126,7 +128,7 @@ class Bus:
 
     def is_watched(self, job_id: str) -> bool:
         """Whether a preview of this job would be seen."""
-        return job_id in self._watchers
+        return self._previews and job_id in self._watchers
 
     def _remove(self, watcher: Watcher) -> None:
         with self._lock:

@@ -17,7 +17,8 @@ from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued
 from calotype.images.intake import UPLOAD_AGE, check_proportions, encode, read_picture
 from calotype.images.store import name_of
 from calotype.job import Job, JobStatus
-from calotype.moderation import PromptReview
+from calotype.moderation.desk import Moderation
+from calotype.moderation.office import Office
 from calotype.person import Person
 from calotype.request import Request
 
@@ -81,7 +82,7 @@ class Studio:
         catalog: Catalog,
         bus: Bus,
         work: Work,
-        review: PromptReview,
+        moderation: Moderation,
         *,
         remember: Callable[[Path], None] = lambda folder: None,
     ) -> None:
@@ -90,7 +91,9 @@ class Studio:
         self._store = store
         self._bus = bus
         self._work = work
-        self._review = review
+        self._moderation = moderation
+        self.moderation = Office(ledger, store, moderation.refresh)
+        """What an operator blocks, and the audit."""
         self._remember = remember
         self._taking_in = asyncio.Lock()
 
@@ -114,7 +117,11 @@ class Studio:
         person's own: of one of their jobs, or taken in from them. Raises :class:`BadRequest`; then nothing is written.
         """
         resolved = self.catalog.resolve(request)
-        self._review.check(resolved)
+        try:
+            await self._moderation.check_prompt(resolved, person)
+        except BadRequest:  # of a job that was accepted before, the same key is still told
+            if key is None or not await self._is_known(key, person):
+                raise
         if resolved.init_image is not None and (key is None or not await self._is_known(key, person)):
             await asyncio.to_thread(self._check_start, resolved, person)
         cost = self.catalog.cost(resolved)
@@ -135,7 +142,9 @@ class Studio:
             return await asyncio.to_thread(self._take_in, data, person)
 
     def _take_in(self, data: bytes, person: Person) -> str:
-        png = encode(read_picture(data))
+        picture = read_picture(data)
+        self._moderation.check_upload(picture, person)
+        png = encode(picture)
         full = not person.operator and self._ledger.uploads(person.key) >= UPLOADS_LIMIT
         if full and not self._ledger.may_use(person, name_of(png)):  # one that is there already adds nothing
             hours = int(UPLOAD_AGE.total_seconds() / 3600)

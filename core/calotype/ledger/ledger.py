@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from calotype.job import Job, JobStatus, Picture
 from calotype.ledger import ending, history, outbox, positions, queue, rows, starts
+from calotype.ledger.blocked import Blocked
 from calotype.ledger.database import Database
 from calotype.ledger.migrate import upgrade
 from calotype.ledger.outbox import Delivery
@@ -33,6 +34,8 @@ class Ledger:
     def __init__(self, url: str) -> None:
         """Opens nothing yet. ``url`` is a SQLAlchemy URL of a database at today's schema (see :func:`open_ledger`)."""
         self._database = Database(url)
+        self.blocked = Blocked(self._database)
+        """What an operator has blocked, and the audit."""
 
     def close(self) -> None:
         """Closes the database. Waits for a write that is going on."""
