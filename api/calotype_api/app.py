@@ -14,7 +14,7 @@ from calotype.studio import Studio
 from calotype_api import errors
 from calotype_api.door import Door
 from calotype_api.origin import Origin
-from calotype_api.routes import catalog, health, images, jobs, models, uploads
+from calotype_api.routes import catalog, health, images, jobs, models, moderation, uploads
 from calotype_api.stopping import Stopping
 
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -24,7 +24,7 @@ def create_app(studio: Studio, settings: Settings, operator_token: str) -> FastA
     """The API over a studio. Whoever bears ``operator_token`` is the operator. Pages may be mounted on it."""
     app = FastAPI(title="Calotype", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     door = app.state.door = Door(studio, settings, operator_token)
-    for module in (health, images, jobs, uploads, models, catalog):
+    for module in (health, images, jobs, uploads, models, catalog, moderation):
         app.include_router(module.router)
     app.add_api_route("/v1/{path:path}", _no_such_path, methods=_METHODS)  # else a page mounted at / would answer
     errors.install(app)

@@ -130,7 +130,7 @@ async def open_darkroom(
     ``request`` says which model will be wanted; a server is offered its folder. ``doubt`` is why our own engine
     cannot serve the request; it is raised if there is no server that might.
     """
-    server = await _owner(home)
+    server = await owner(home)
     if server is not None:
         from calotype.remote import Remote  # httpx takes its time: only where there is a server
 
@@ -151,7 +151,7 @@ async def open_darkroom(
         home.release()
 
 
-async def _owner(home: Home) -> ServerAddress | None:
+async def owner(home: Home) -> ServerAddress | None:
     """Own the home (None), or find the server that does. Raises :class:`SetupError` after :data:`OWNER_WAIT`."""
     begin, told = time.monotonic(), False
     while not home.acquire():

@@ -104,6 +104,14 @@ class Remote:
             raise ServerGone(f"server: picture {index} of job {job_id} came damaged; fetch it again")
         return content
 
+    async def operate(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """An operator's request, whatever the engine does. Raises as the server says."""
+        return _object(await self._ask(method, path, body))
+
+    async def close(self) -> None:
+        """Of one that was not entered."""
+        await self._client.aclose()
+
     async def _ask(
         self,
         method: str,
@@ -206,5 +214,7 @@ def _error(answer: httpx.Response) -> CalotypeError:
             return NotAllowed(message)
         case 404 if path[1:3] == ["v1", "jobs"]:
             return UnknownJob(path[3])
+        case 404 if path[1:3] == ["v1", "moderation"]:
+            return BadRequest(*problems) if problems else SetupError(message)
         case _:
             return ServerGone(f"server: {message}")

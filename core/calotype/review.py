@@ -70,7 +70,7 @@ class Reviews:
 
     reviewers: tuple[Reviewer, ...] = ()
     fail_closed: bool = False
-    """Whether what a review cannot judge (it raises, hangs, answers nonsense) is refused; else that review is skipped."""
+    """Whether what a review cannot judge (raises, hangs, answers nonsense) is refused; else that review is skipped."""
 
     def of_prompts(self) -> Iterator[tuple[str, Callable[[Request, Person], object]]]:
         """Plugin and hook of those that look at prompts."""

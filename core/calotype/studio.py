@@ -117,20 +117,14 @@ class Studio:
         person's own: of one of their jobs, or taken in from them. Raises :class:`BadRequest`; then nothing is written.
         """
         resolved = self.catalog.resolve(request)
-        try:
+        if key is None or not await asyncio.to_thread(self._ledger.knows, person.key, key):
             await self._moderation.check_prompt(resolved, person)
-        except BadRequest:  # of a job that was accepted before, the same key is still told
-            if key is None or not await self._is_known(key, person):
-                raise
-        if resolved.init_image is not None and (key is None or not await self._is_known(key, person)):
-            await asyncio.to_thread(self._check_start, resolved, person)
+            if resolved.init_image is not None:
+                await asyncio.to_thread(self._check_start, resolved, person)
         cost = self.catalog.cost(resolved)
         job = await asyncio.to_thread(self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to)
         self._work.submitted(job.id)
         return job
-
-    async def _is_known(self, key: str, person: Person) -> bool:
-        return await asyncio.to_thread(self._ledger.knows, person.key, key)
 
     async def take_in(self, data: bytes, person: Person) -> str:
         """Take in a picture file (PNG, JPEG, WebP) that the person wants to start from; the sha256 to name it by.

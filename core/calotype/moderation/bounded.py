@@ -113,5 +113,7 @@ def _account(error: BaseException) -> str:
     """The error with its traceback. Saying what it is may be a stranger's code too, so not where we wait."""
     try:
         return "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001 - as above
+    except _GivenUp:
+        raise
+    except BaseException:  # noqa: BLE001 - as above
         return f"{type(error).__name__}, which cannot be put into words"

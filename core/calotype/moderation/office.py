@@ -6,7 +6,9 @@ import hashlib
 import io
 import re
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from calotype.errors import BadRequest, NotAllowed, UnknownJob
 from calotype.ledger.audit import Entry
@@ -51,14 +53,15 @@ class Office:
         self._changed()
         return new
 
-    def unblock_word(self, word: str, actor: Person) -> None:
-        """Allow it again. Raises :class:`BadRequest` for ``word`` if it was not added here."""
+    def unblock_word(self, word: str, actor: Person) -> str:
+        """Allow it again; the form in which it was stored. Raises :class:`BadRequest` if it was not added here."""
         _operators_only(actor)
         phrase = checked_phrase(word)
         if not self._ledger.blocked.unblock_word(phrase, actor.key):
             message = f"{phrase!r} is not among the words that were added; see blocked_words.txt in the data folder"
             raise BadRequest.of("word", message)
         self._changed()
+        return phrase
 
     def pictures(self, actor: Person) -> list[BlockedPicture]:
         """Pictures that were blocked, newest first."""
@@ -104,12 +107,13 @@ class Office:
             self._store.delete(sha256)
         return next(picture for picture in self._ledger.blocked.pictures() if picture.hash == digest)
 
-    def unblock_picture(self, digest: str, actor: Person) -> None:
-        """Allow what looks like it again; what was removed stays removed. Raises :class:`BadRequest` for ``hash``."""
+    def unblock_picture(self, digest: str, actor: Person) -> str:
+        """Allow what looks like it again; the hash. What was removed stays removed. Raises :class:`BadRequest`."""
         _operators_only(actor)
         if not self._ledger.blocked.unblock_picture(digest, actor.key):
             raise BadRequest.of("hash", f"{digest[:40]!r} is not a blocked picture; see calotype moderation pictures")
         self._changed()
+        return digest
 
     def audit(
         self, actor: Person, *, subject: str | None = None, limit: int = 100, before: int | None = None
@@ -117,6 +121,12 @@ class Office:
         """What was done, newest first; ``before`` is the id of the last one seen."""
         _operators_only(actor)
         return self._ledger.blocked.audit(subject=subject, limit=limit, before=before)
+
+
+def as_json(thing: BlockedWord | BlockedPicture | Entry) -> dict[str, Any]:
+    """As the HTTP API and ``--json`` show it: plain values, times in ISO 8601."""
+    shown = asdict(thing)
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in shown.items()}
 
 
 def fingerprint(image: Image) -> str:

@@ -24,7 +24,7 @@ class WordList:
 
     def __init__(self, phrases: Iterable[str]) -> None:
         """A phrase matches as a whole: no letter or digit beside it, any spaces and signs between its words."""
-        self._phrases = {folded(phrase): phrase for phrase in phrases if folded(phrase)}
+        self._phrases = {" ".join(folded(phrase).split()): phrase for phrase in phrases if folded(phrase)}
         patterns = [r"[\W_]+".join(map(re.escape, key.split())) for key in sorted(self._phrases, key=len, reverse=True)]
         # a letter or digit beside it makes it another word; \b would never match beside 'c++' or a picture sign
         self._pattern = re.compile(rf"(?<![^\W_])(?:{'|'.join(patterns)})(?![^\W_])") if patterns else None
@@ -34,8 +34,7 @@ class WordList:
         found = self._pattern.search(text) if self._pattern else None
         if found is None:
             return None
-        matched = found[0]
-        return self._phrases.get(matched) or self._phrases.get(" ".join(re.split(r"[\s_]+", matched))) or matched
+        return self._phrases.get(" ".join(re.split(r"[\s_]+", found[0])), found[0])
 
     def without(self, text: str) -> str:
         """The folded text with its phrases taken out."""

@@ -1,4 +1,4 @@
-"""For authors of plugins: checks of a sampler, a schedule, a post-processor or a review against its contract, without a model.
+"""For authors of plugins: checks of what a plugin adds, and of its reviews, against its contract, without a model.
 
     from calotype.plugins.testing import assert_all, check_sampler
     assert_all(check_sampler(MySampler()))
