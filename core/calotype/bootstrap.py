@@ -63,6 +63,10 @@ async def open_service(
     threads = home.threads(settings.threads)
     reviews = catalog.registry.reviews
     ledger, store, bus = Ledger(url), ImageStore(home.images), Bus(previews=_shows_previews(settings, reviews))
+    if settings.public and not any(True for _ in reviews.of_pictures()):
+        log.warning(
+            "in public mode without a plugin that reviews pictures: only words and blocked pictures are looked at"
+        )
     moderation = Moderation(
         ledger.blocked, words, reviews, Limits(settings.plugin_seconds, settings.postprocess_seconds)
     )

@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from calotype.errors import BadRequest, SetupError
 from calotype.moderation.prompts import PromptReview
-from calotype.moderation.words import checked_phrase
+from calotype.moderation.words import WordList, checked_phrase, folded
 from calotype.request import Request
 
 
@@ -101,6 +103,18 @@ def test_what_the_operator_is_told() -> None:
         hit = review.find(Request(prompt=prompt))
         assert hit is not None and hit.rule == rule
         assert "thing" not in hit.message.replace("something", "")
+
+
+_WORDS = st.sampled_from(["cat", "bad", "thing", "c++", "🍆", "12"])
+_GAPS = st.sampled_from([" ", "  ", "_", "-", ", ", "\n", ". "])
+
+
+@given(st.lists(_WORDS, min_size=1, max_size=3), st.lists(st.tuples(_WORDS, _GAPS), max_size=8))
+def test_a_phrase_is_found_where_its_words_follow_each_other(phrase: list[str], text: list[tuple[str, str]]) -> None:
+    words = [word for word, _ in text]
+    written = "".join(word.upper() + gap for word, gap in text)
+    follows = any(words[at : at + len(phrase)] == phrase for at in range(len(words)))
+    assert (WordList([" ".join(phrase)]).find(folded(written)) is not None) == follows
 
 
 def test_more_words_come_on_top() -> None:
