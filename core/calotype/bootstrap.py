@@ -22,6 +22,8 @@ from calotype.review import Reviews
 from calotype.studio import Studio
 
 if TYPE_CHECKING:
+    from calotype.ledger import Ledger
+    from calotype.moderation.desk import Moderation
     from calotype.moderation.office import Office
 
 log = logging.getLogger(__name__)
@@ -55,21 +57,13 @@ async def open_service(
     from calotype.images.store import ImageStore
     from calotype.ledger import Ledger
     from calotype.ledger.migrate import upgrade
-    from calotype.moderation.desk import Limits, Moderation
 
-    words = PromptReview.load(home.blocked_words, use_bundled=settings.bundled_words)
     url = home.database_url if settings.database_url is None else settings.database_url.get_secret_value()
     await asyncio.to_thread(upgrade, url, home.backups)
     threads = home.threads(settings.threads)
     reviews = catalog.registry.reviews
     ledger, store, bus = Ledger(url), ImageStore(home.images), Bus(previews=_shows_previews(settings, reviews))
-    if settings.public and not any(True for _ in reviews.of_pictures()):
-        log.warning(
-            "in public mode without a plugin that reviews pictures: only words and blocked pictures are looked at"
-        )
-    moderation = Moderation(
-        ledger.blocked, words, reviews, Limits(settings.plugin_seconds, settings.postprocess_seconds)
-    )
+    moderation = _moderation(settings, home, ledger, reviews)
     await asyncio.to_thread(ledger.own)
     requeued, dead = await asyncio.to_thread(ledger.recover)
     if requeued or dead:
@@ -137,6 +131,15 @@ async def open_office(settings: Settings, home: Home) -> AsyncIterator[Office]:
         yield Office(ledger, ImageStore(home.images))
     finally:
         ledger.close()
+
+
+def _moderation(settings: Settings, home: Home, ledger: Ledger, reviews: Reviews) -> Moderation:
+    from calotype.moderation.desk import Limits, Moderation
+
+    words = PromptReview.load(home.blocked_words, use_bundled=settings.bundled_words)
+    if settings.public and not any(True for _ in reviews.of_pictures()):
+        log.warning("public, and no plugin reviews pictures: only words and blocked pictures are looked at")
+    return Moderation(ledger.blocked, words, reviews, Limits(settings.plugin_seconds, settings.postprocess_seconds))
 
 
 def _shows_previews(settings: Settings, reviews: Reviews) -> bool:
