@@ -1,88 +1,112 @@
-"""What a claim costs, by the length of the queue: ``python benchmarks/ledger_claims.py [jobs …]``.
+"""F5: claims and full cycles a second from 100 to 100,000 queued jobs of 1,000 people, on both databases.
 
-Prints a table: milliseconds a claim (one transaction each, synced to disk), a finish, a submit, one position.
-1,000 people queue jobs of mixed costs; as many again stand finished in the history.
+    python benchmarks/ledger_claims.py [--sizes 100 1000 10000 100000] [--repeats 200]
+
+One thread, one job after another: ``claim`` (a transaction, synced to disk) and ``cycle``: submit, claim, finish with
+a picture, read the outbox, delivered. As many jobs again stand finished in the history. What is to be reached: flat.
+
+Beside it, on the same rows, what a queue without tags would ask for the next job of the person who was served least:
+``row_number() over (partition by person order by seq)`` over all that is queued, ordered by turn, then by age. It is
+only the question: nothing is claimed and nothing is written, so that it is at its best.
+
+Prints a table; writes results/ledger_claims.json and results/ledger_claims.svg.
 """
 
 from __future__ import annotations
 
-import random
+import argparse
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from curves import draw
+from ledger_databases import REQUEST, RESULTS, New, analyse, databases, fill, machine, save, server_version
+from sqlalchemy import text
 
-from calotype.job import new_job_id
-from calotype.ledger import Ledger, open_ledger
-from calotype.ledger.tables import jobs, persons
+from calotype.job import Picture
+from calotype.ledger import Ledger
 from calotype.person import Person
-from calotype.request import Request
 
-PEOPLE = 1_000
-REPEATS = 300
-REQUEST = Request(prompt="blue cat", seed=7, steps=20, width=512, height=512, model="v0", sampler="euler")
-
-
-def fill(connection: Connection, queued: int) -> None:
-    """Writes the rows at once: submitting 100,000 jobs one by one would take minutes."""
-    chosen = random.Random(7)
-    connection.execute(insert(persons), [{"key": f"web:{n}", "name": "", "weight": 1.0} for n in range(PEOPLE)])
-    row = {"request": REQUEST.model_dump(mode="json"), "created": datetime.now(UTC)}
-    for status in ("finished", "queued"):
-        values = [
-            {**row, "id": new_job_id(), "status": status, "person": f"web:{n % PEOPLE}", "cost": chosen.uniform(1, 50)}
-            for n in range(queued)
-        ]
-        connection.execute(insert(jobs), values)
-    mine = jobs.c.person == persons.c.key
-    waiting = select(func.count()).where(mine, jobs.c.status == "queued").scalar_subquery()
-    since = select(func.coalesce(func.min(jobs.c.seq), 0)).where(mine, jobs.c.status == "queued").scalar_subquery()
-    connection.execute(update(persons).values(queued=waiting, waiting_since=since))
+FAIR_QUERY = text("""
+    SELECT id FROM (
+        SELECT id, seq, row_number() OVER (PARTITION BY person ORDER BY seq) AS turn FROM jobs WHERE status = 'queued'
+    ) AS queue ORDER BY turn, seq LIMIT 1
+""")
 
 
-def timed(call: Callable[[int], object], repeats: int = REPEATS) -> tuple[float, float]:
-    """Median and 99th percentile in milliseconds."""
+def timed(call: Callable[[int], object], repeats: int) -> dict[str, float]:
+    """Times in milliseconds."""
     took = []
     for n in range(repeats):
         start = time.perf_counter()
         call(n)
         took.append((time.perf_counter() - start) * 1000)
-    return statistics.median(took), statistics.quantiles(took, n=100)[98]
+    p99 = statistics.quantiles(took, n=100)[98] if len(took) > 1 else took[0]
+    return {
+        "a_second": round(len(took) / sum(took) * 1000, 1),
+        "p50_ms": round(statistics.median(took), 3),
+        "p99_ms": round(p99, 3),
+    }
 
 
-def measure(ledger: Ledger, queued: int) -> dict[str, tuple[float, float]]:
-    repeats = min(REPEATS, queued * 3 // 4)
-    claimed = []
-    figures = {"claim": timed(lambda _: claimed.extend(ledger.claim(at_most_per_person=2)), repeats)}
-    figures["finish"] = timed(lambda n: ledger.finish(claimed[n].id, claimed[n].epoch, [], {}), repeats)
-    last = [""]
+def measure(ledger: Ledger, queued: int, repeats: int) -> dict[str, Any]:
+    """Claims, cycles, and the question beside them."""
 
-    def submit(n: int) -> None:
-        last[0] = ledger.submit(Person(f"web:{n}"), REQUEST, cost=10.0, key="k").id
+    def cycle(n: int) -> None:
+        ledger.submit(Person(f"web:{n}"), REQUEST, cost=10.0, key=str(n), reply_to={"front_end": "web"})
+        (job,) = ledger.claim(at_most_per_person=2)
+        ledger.finish(job.id, job.epoch, [Picture(0, 7, f"{n:064x}", 512, 512)], {"seconds": 1.0})
+        for delivery in ledger.deliveries("web"):
+            ledger.delivered(delivery.id)
 
-    figures["submit"] = timed(submit)
-    figures["position"] = timed(lambda _: ledger.position(last[0]), 10)
-    return figures
+    def ask(_: int) -> None:
+        ledger._database.read(lambda connection: connection.scalar(FAIR_QUERY))
+
+    few = 5 if queued >= 10_000 else 20
+    return {
+        "row_number": timed(ask, few),
+        "cycle": timed(cycle, repeats),
+        "claim": timed(lambda _: ledger.claim(at_most_per_person=2), min(repeats, queued * 3 // 4)),
+    }
+
+
+def run(kind: str, new: New, sizes: list[int], repeats: int) -> dict[str, Any]:
+    found = {}
+    for queued in sizes:
+        url = new()
+        with closing(Ledger(url)) as ledger:
+            ledger._database.write(lambda c, n=queued: fill(c, queued=n, finished=n))
+        analyse(url)
+        with closing(Ledger(url)) as ledger:
+            ledger.claim()  # connects
+            found[str(queued)] = figures = measure(ledger, queued, repeats)
+        told = " | ".join(f"{each['a_second']:,.0f}/s, p50 {each['p50_ms']:.2f} ms" for each in figures.values())
+        print(f"| {kind} | {queued:,} | {told} |", flush=True)
+    return found
 
 
 def main() -> None:
-    sizes = [int(size) for size in sys.argv[1:]] or [100, 10_000, 100_000]
-    print(
-        "| queued | " + " | ".join(f"{name} p50 / p99 ms" for name in ("claim", "finish", "submit", "position")) + " |"
-    )
-    print("|---:" * 5 + "|")
-    for queued in sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            with closing(open_ledger(f"sqlite:///{Path(folder) / 'ledger.db'}", None)) as ledger:
-                ledger._database.write(fill, queued)
-                figures = measure(ledger, queued)
-            print(f"| {queued:,} | " + " | ".join(f"{p50:.2f} / {p99:.2f}" for p50, p99 in figures.values()) + " |")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000, 100_000])
+    parser.add_argument("--repeats", type=int, default=200)
+    given = parser.parse_args()
+    before = machine()
+    found: dict[str, Any] = {}
+    print("| database | queued | row_number query | cycle | claim |\n|---|---:|---|---|---|")
+    with databases() as kinds:
+        for kind, new in kinds.items():
+            found[kind] = run(kind, new, given.sizes, given.repeats)
+        before["postgresql"] = server_version(kinds["postgresql"]())
+    save("ledger_claims", {"machine": before, "repeats": given.repeats, "people": 1_000, "figures": found})
+    curves = {
+        f"{what}, {kind}": [(int(size), figures[what]["a_second"]) for size, figures in found[kind].items()]
+        for what in ("claim", "cycle", "row_number")
+        for kind in found
+    }
+    title = "Claims by index seek beside a row_number() query"
+    draw(RESULTS / "ledger_claims.svg", title, "queued jobs of 1,000 people", "a second", curves)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from typing import Any
 from sqlalchemy import create_engine, make_url, text
 
 from calotype.ledger import upgrade
+from calotype.ledger.database import open_engine
+from calotype.ledger.tables import clock, metadata
 
 _KEPT = 12
 """Databases on the server before the oldest is dropped: each takes 8 MB."""
@@ -46,6 +48,12 @@ class PostgresServer:
             upgrade(self._of(self._template), None)
         return self._create(f"TEMPLATE {self._template}")
 
+    def hurry(self) -> None:
+        """Wait for the disk no more."""
+        for setting in ("fsync", "full_page_writes"):
+            self._do(f"ALTER SYSTEM SET {setting} = off")
+        self._do("SELECT pg_reload_conf()")
+
     def close(self) -> None:
         """Drop them all."""
         for name in (*self._made, *filter(None, [self._template])):
@@ -72,11 +80,16 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """The server that ``CALOTYPE_TEST_POSTGRES`` names, or one that is begun here and ended with the block."""
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """The server that ``CALOTYPE_TEST_POSTGRES`` names, or one that is begun here and ended with the block.
+
+    Unless it is to be ``durable``, ours does not wait for the disk: no test pulls the plug of the machine.
+    """
     own = os.environ.get("CALOTYPE_TEST_POSTGRES")
     with _begun() if own is None else _given(own) as url:
         server = PostgresServer(url)
+        if own is None and not durable:
+            server.hurry()
         try:
             yield server
         finally:
@@ -102,6 +115,17 @@ def _begun() -> Iterator[str]:
     finally:
         server.cleanup()
         shutil.rmtree(data, ignore_errors=True)
+
+
+def emptied_server(url: str) -> str:
+    """The same database without its rows: a hundred times as fast as another one."""
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+        connection.execute(clock.insert().values(id=1, vtime=0.0))
+    engine.dispose()
+    return url
 
 
 def sqlite_databases(folder: Path) -> Callable[[], str]:

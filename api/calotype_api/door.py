@@ -15,6 +15,7 @@ from calotype.config import Settings
 from calotype.errors import BadRequest, CalotypeError
 from calotype.person import OPERATOR, Person
 from calotype.studio import Studio
+from calotype.visitors import SCOPE, Visitors
 
 BODY_LIMIT: Final = 2**20
 """Bytes of a request's body."""
@@ -40,6 +41,7 @@ class Door:
     studio: Studio
     settings: Settings
     operator_token: str
+    visitors: Visitors
     uploading: int = 0
     """Pictures that are being brought right now: each is held in memory until it is taken in."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,7 +69,7 @@ def door_of(request: Request) -> Door:
 
 
 def person_of(request: Request) -> Person:
-    """The operator by token, everybody else by address.
+    """The operator by token, everybody else by our cookie or by address.
 
     Other bearer tokens mean nothing: OpenAI's clients always send one.
     """
@@ -75,7 +77,8 @@ def person_of(request: Request) -> Person:
     expected = door_of(request).operator_token
     if kind.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), expected.encode()):
         return OPERATOR
-    return Person(key=f"api:{request.client.host if request.client else 'local'}")
+    visitor: Person = request.scope[SCOPE]  # see cookies.py
+    return visitor
 
 
 async def object_of(request: Request) -> dict[str, Any]:

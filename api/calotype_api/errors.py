@@ -16,6 +16,7 @@ from calotype.errors import (
     BadRequest,
     CalotypeError,
     DatabaseError,
+    LimitReached,
     ModelError,
     NotAllowed,
     Problem,
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 _ANSWERS: Final[Mapping[type[CalotypeError], tuple[int, str]]] = {
     BadRequest: (400, "bad_request"),
     ModelError: (400, "bad_request"),
+    LimitReached: (429, "limit_reached"),
     NotAllowed: (403, "not_allowed"),
     UnknownJob: (404, "not_found"),
     TooLarge: (413, "too_large"),
@@ -81,7 +83,8 @@ async def _calotype_error(request: Request, error: Exception) -> Json:
         field, colon, message = str(error).partition(": ")
         problems = [Problem(field, message)] if colon and status < 500 else ()
     param = problems[0].field if problems else None
-    return error_answer(status, str(error), code=code, param=param, problems=problems)
+    headers = DO_NOT_RETRY if isinstance(error, LimitReached) else None
+    return error_answer(status, str(error), code=code, param=param, problems=problems, headers=headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Json:

@@ -7,6 +7,7 @@ import contextlib
 
 from calotype import listen
 from calotype.frontend import FrontEnd, Hosting
+from calotype.visitors import Visitors
 
 
 class Web(FrontEnd):
@@ -26,7 +27,8 @@ class Web(FrontEnd):
             from calotype_api.server import Server
 
             url = listen.url(listener)
-            app = create_app(hosting.studio, settings, hosting.home.announce(url).token)
+            visitors = Visitors(hosting.home.secret())
+            app = create_app(hosting.studio, settings, hosting.home.announce(url).token, visitors)
             for front_end in hosting.front_ends:
                 if front_end is not self:
                     front_end.mount(app, hosting)

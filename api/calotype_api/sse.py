@@ -45,8 +45,8 @@ def _data(event: Event) -> dict[str, Any]:
     """What is sent of an event; :func:`calotype.remote.event_of` reads it back."""
     data: dict[str, Any] = {"job_id": event.job_id}
     match event:
-        case Queued(position=position):
-            data["position"] = position
+        case Queued(position=position, eta_seconds=eta_seconds):
+            data |= {"position": position, "eta_seconds": eta_seconds}
         case Started(notes=notes) if notes:
             data["notes"] = list(notes)
         case Stepped(step=step, steps=steps):

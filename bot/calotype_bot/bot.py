@@ -14,7 +14,7 @@ from discord.ext import commands
 from calotype.errors import CalotypeError
 from calotype.person import OPERATOR
 from calotype.studio import Studio
-from calotype_bot import imagine, syncing, vary
+from calotype_bot import imagine, linking, syncing, vary
 from calotype_bot.address import Address
 from calotype_bot.buttons import JobButton
 from calotype_bot.delivery import Deliverer
@@ -44,6 +44,7 @@ class CalotypeBot(commands.AutoShardedBot):
         self.desk = Desk(studio, self.deliverer.watches)
         self._presses = Presses(studio, self.desk)
         imagine.add_to(self.tree, self.desk, studio)
+        linking.add_to(self.tree, studio)
         self.tree.error(self._command_failed)
 
     async def setup_hook(self) -> None:

@@ -60,5 +60,6 @@ class JobButton(
 
 def row(presses: Sequence[Press], job: Job) -> ui.ActionRow[Any]:
     """A row of buttons for a job of a person of ours."""
-    owner = int(job.person.removeprefix("discord:"))
+    # who is answered; for others it is whoever asked
+    owner = (job.reply_to or {}).get("user_id") or int(job.submitter.removeprefix("discord:"))
     return ui.ActionRow(*(JobButton(press, job.id, owner) for press in presses))

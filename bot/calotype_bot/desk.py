@@ -134,7 +134,13 @@ def refusal(error: CalotypeError) -> str:
 
 def person_of(interaction: discord.Interaction[Any]) -> Person:
     """Who asks: the same person in every server."""
-    return Person(key=f"discord:{interaction.user.id}", name=interaction.user.display_name)
+    guild = None if interaction.guild_id is None else f"discord:{interaction.guild_id}"
+    return Person(key_of(interaction.user.id), interaction.user.display_name, guild=guild)
+
+
+def key_of(user_id: int) -> str:
+    """A Discord account, as the ledger knows it."""
+    return f"discord:{user_id}"
 
 
 def lacks(interaction: discord.Interaction[Any], private: bool) -> str:

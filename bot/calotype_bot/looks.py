@@ -39,16 +39,16 @@ class Look:
             file.close()
 
 
-def waiting(job: Job, position: int, ready: bool, problem: bool) -> Look:
-    """In the queue, or for the model."""
+def waiting(job: Job, position: int, ready: bool, problem: bool, about: str = "") -> Look:
+    """In the queue, or for the model. ``about`` is how long it will take, as :attr:`Queued.about` has it."""
     if problem:
         text = "This service cannot paint right now. Your request is kept and starts by itself as soon as it can."
     elif not ready:
         text = "Loading the model; yours starts by itself."
     elif position == 0:
-        text = "Yours is next."
+        text = f"Yours is next{about}."
     else:
-        text = f"{position} {'job' if position == 1 else 'jobs'} before yours."
+        text = f"{position} {'job' if position == 1 else 'jobs'} before yours{about}."
     return _look(job, WAITING, [text], presses=[Press.CANCEL])
 
 

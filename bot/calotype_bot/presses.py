@@ -16,7 +16,7 @@ from calotype.studio import Studio
 from calotype_bot import looks, vary, wire
 from calotype_bot.address import Address
 from calotype_bot.buttons import JobButton, Press
-from calotype_bot.desk import SOMEBODY_ELSES, SORRY, UNKNOWN, Desk, person_of, say
+from calotype_bot.desk import SOMEBODY_ELSES, SORRY, UNKNOWN, Desk, key_of, person_of, say
 
 log = logging.getLogger(__name__)
 Act = Callable[[discord.Interaction[Any], str], Awaitable[None]]
@@ -36,11 +36,11 @@ class Presses:
 
     async def pressed(self, interaction: discord.Interaction[Any], button: JobButton) -> None:
         """Somebody pressed a button."""
-        mine = interaction.user.id == button.owner
-        if not mine and not (button.press in (Press.CANCEL, Press.DELETE) and _moderates(interaction)):
-            await say(interaction, SOMEBODY_ELSES)
-            return
         try:
+            may_moderate = button.press in (Press.CANCEL, Press.DELETE) and _moderates(interaction)
+            if not may_moderate and not await self._is_owner(interaction, button):
+                await say(interaction, SOMEBODY_ELSES)
+                return
             await self._acts[button.press](interaction, button.job_id)
         except UnknownJob:
             await say(interaction, UNKNOWN)
@@ -49,6 +49,10 @@ class Presses:
         except Exception:
             log.exception("job %s: %s failed", button.job_id, button.press.value)
             await say(interaction, SORRY)
+
+    async def _is_owner(self, interaction: discord.Interaction[Any], button: JobButton) -> bool:
+        """Whether it is the account that asked, or another one of the same person."""
+        return await self._studio.people.are_one(key_of(interaction.user.id), key_of(button.owner))
 
     async def submitted(self, interaction: discord.Interaction[Any], job_id: str) -> None:
         """Somebody sent the form that *Vary* opened."""
@@ -108,7 +112,7 @@ class Presses:
         """On whose behalf: a moderator acts on jobs of their own server only. Raises :class:`UnknownJob`."""
         person = person_of(interaction)
         job: Job = await self._studio.job(job_id)
-        if job.person == person.key:
+        if await self._studio.is_of(job, person):
             return person
         if not _moderates(interaction) or (job.reply_to or {}).get("guild_id") != interaction.guild_id:
             raise UnknownJob(job_id)

@@ -121,7 +121,7 @@ class _Progress:
         match event:
             case Queued(position=position):
                 broken = self._studio.problem is not None
-                look = looks.waiting(self._job, position, self._studio.ready, broken)
+                look = looks.waiting(self._job, position, self._studio.ready, broken, event.about)
             case Stepped(step=step, steps=steps, preview=preview):
                 jpeg = await asyncio.to_thread(preview.jpeg) if preview is not None else None
                 look = looks.running(self._job, step, steps, jpeg, self._notes)

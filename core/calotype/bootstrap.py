@@ -62,9 +62,14 @@ async def open_service(
     await asyncio.to_thread(upgrade, url, home.backups)
     threads = home.threads(settings.threads)
     reviews = catalog.registry.reviews
-    ledger, store, bus = Ledger(url), ImageStore(home.images), Bus(previews=_shows_previews(settings, reviews))
+    ledger, store, bus = (
+        Ledger(url, settings.limits),
+        ImageStore(home.images),
+        Bus(previews=_shows_previews(settings, reviews)),
+    )
     moderation = _moderation(settings, home, ledger, reviews)
     await asyncio.to_thread(ledger.own)
+    await asyncio.to_thread(ledger.people.apply_roles)
     requeued, dead = await asyncio.to_thread(ledger.recover)
     if requeued or dead:
         log.info("after an unclean end: back in the queue: %d, given up: %d", len(requeued), len(dead))

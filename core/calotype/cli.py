@@ -14,7 +14,9 @@ import typer
 from typer.exceptions import TyperException
 
 from calotype import __version__
+from calotype.cli_db import db_app
 from calotype.cli_moderation import moderation_app
+from calotype.cli_people import people_app
 from calotype.cli_plugins import plugins_app
 from calotype.errors import YOURS, CalotypeError
 from calotype.request import GUIDANCE_LIMIT, IMAGES_LIMIT, STEPS_LIMIT
@@ -27,6 +29,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(plugins_app, name="plugins")
+app.add_typer(db_app, name="db")
+app.add_typer(people_app, name="people")
 app.add_typer(moderation_app, name="moderation")
 
 

@@ -113,7 +113,7 @@ def _done(
     async def run() -> list[dict[str, Any]]:
         async with _desk() as desk:
             if desk.remote is not None:
-                answer = await desk.remote.operate(method, path, body)
+                answer = await desk.remote.ask(method, path, body)
                 return list(answer.get("data", ()))
             assert desk.office is not None
             found = await asyncio.to_thread(here, desk.office, OPERATOR)

@@ -52,7 +52,7 @@ class ProgressLine:
         """An event of the job; ``loading``: the model is not there yet."""
         match event:
             case Queued(position=position):
-                self.say("loading the model…" if loading else f"position {position + 1} in the queue")
+                self.say("loading the model…" if loading else f"position {position + 1} in the queue{event.about}")
             case Started(notes=notes):
                 self.say("started")
                 for note in notes:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from calotype.errors import Problem, SetupError
 from calotype.request import problems
+from calotype.roles import DEFAULT_ROLES, Limits, Role, roles_of
+
+
+def _roles(value: Any) -> Any:
+    """From JSON, on top of the defaults."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"is not JSON: {str(error) or 'nested too deeply'}") from None
+    return roles_of(value)
 
 
 class Settings(BaseSettings):
@@ -51,6 +64,14 @@ class Settings(BaseSettings):
     """Megabytes (10**6) that loaded models may take. None: half of the device's memory."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names, separated by commas, under which a reverse proxy on this machine reaches the service."""
+    roles: Annotated[Mapping[str, Role], NoDecode, BeforeValidator(_roles)] = Field(
+        default_factory=lambda: dict(DEFAULT_ROLES)
+    )
+    """JSON: weight, queued jobs and daily budget by role, on top of the defaults (see docs/people.md)."""
+    guild_queued: Annotated[int, Field(ge=0, le=1_000_000)] = 200
+    """Jobs that may wait from one Discord server; 0 is no limit."""
+    address_queued: Annotated[int, Field(ge=0, le=1_000_000)] = 50
+    """Jobs that may wait from one address of anonymous visitors; 0 is no limit."""
     retention_days: Annotated[int, Field(ge=0, le=36500)] = 0
     """Days after which finished jobs and their pictures are removed; 0 keeps everything."""
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
@@ -71,6 +92,11 @@ class Settings(BaseSettings):
         if not value and info.data.get("public"):
             raise ValueError("cannot be switched off while CALOTYPE_PUBLIC is on")
         return value
+
+    @property
+    def limits(self) -> Limits:
+        """How much may be asked for."""
+        return Limits(self.roles, self.guild_queued or None, self.address_queued or None)
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:

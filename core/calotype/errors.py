@@ -58,6 +58,10 @@ class NotAllowed(CalotypeError):
     """The person may not do this."""
 
 
+class LimitReached(NotAllowed):
+    """A cap or budget is used up. The text names it, and says when there is more or what to do."""
+
+
 class SamplerMisbehaved(CalotypeError):
     """A sampler broke its contract (wrong shape, not a Query, too many calls, NaN). The job fails, no other does."""
 

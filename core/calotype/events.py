@@ -35,12 +35,30 @@ class Preview:
         return buffer.getvalue()
 
 
+def about(seconds: float) -> str:
+    """A time that is only estimated, in words no more precise than it is."""
+    if seconds < 7.5:
+        return "5 s"
+    if seconds < 57.5:
+        return f"{round(seconds / 5) * 5} s"
+    if seconds < 90 * 60:
+        return f"{max(1, round(seconds / 60))} min"
+    return f"{round(seconds / 3600)} h"
+
+
 @dataclass(frozen=True)
 class Queued:
     """Accepted and written down. ``position`` jobs are served before this one."""
 
     job_id: str
     position: int
+    eta_seconds: float | None = None
+    """About how long until its turn comes. None: the service has measured nothing yet."""
+
+    @property
+    def about(self) -> str:
+        """That time in words, with a comma before them; nothing if it is not known."""
+        return "" if self.eta_seconds is None else f", about {about(self.eta_seconds)}"
 
 
 @dataclass(frozen=True)

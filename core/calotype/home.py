@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +110,21 @@ class Home:
         temporary = self.folder / "models.json.tmp"
         temporary.write_text(json.dumps(list(folders)) + "\n", "utf-8")
         temporary.replace(self.folder / "models.json")
+
+    def secret(self) -> bytes:
+        """Random bytes, written down once: what cookies are signed and addresses digested with."""
+        path = self.folder / "secret.key"
+        if not path.exists():
+            own = path.with_name(f".secret-{secrets.token_hex(4)}")
+            with os.fdopen(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+            with suppress(FileExistsError):  # another process was faster: its secret holds
+                os.link(own, path)
+            own.unlink()
+        found = path.read_text("ascii").strip()
+        if len(found) < 64:
+            raise SetupError(f"{path}: is not what was written; remove it, then visitors get new cookies")
+        return bytes.fromhex(found)
 
     def threads(self, wanted: int | None) -> int:
         """CPU threads of a model call: ``wanted``, else what is written down, else a choice that is written down.

@@ -83,6 +83,13 @@ class Job:
     """It runs, and stands still until it is resumed. The running service knows, not the ledger: it ends with a stop."""
     reply_to: Mapping[str, Any] | None = None
     """Where a front end wants the result delivered (outbox), opaque to the core."""
+    account: str | None = None
+    """The account that submitted it, where that is not the person's own key."""
+
+    @property
+    def submitter(self) -> str:
+        """Key of the account that submitted it."""
+        return self.account or self.person
 
 
 def new_job_id() -> str:

@@ -1,4 +1,4 @@
-"""Who asks. A front end names its people; the ledger keeps one fair tag for each."""
+"""Who asks. A front end names its people by accounts; the ledger knows which of them are one person."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who submits jobs. ``key`` is unique over all front ends: ``web:…``, ``discord:…``, ``api:…``."""
+    """Somebody who submits jobs, by an account. ``key`` is unique over all front ends: ``web:…``, ``discord:…``."""
 
     key: str
     name: str = ""
-    weight: float = 1.0
-    """Share of the service against others: 2.0 gets twice the service of 1.0 while both wait."""
+    weight: float | None = None
+    """Share of the service against others. None, as front ends leave it: that of the person's role. A given one holds
+    until they submit without one, or the service starts again."""
     operator: bool = False
-    """May see every job and manage models."""
+    """May see every job and manage models and people. No cap holds for them."""
+    role: str | None = None
+    """The role of somebody who was never here before; None is a member. Later roles are the operator's business."""
+    guild: str | None = None
+    """Where they speak from now, for caps: a Discord server."""
+    address: str | None = None
+    """Where they speak from now, for caps: a digest of a visitor's address, never the address."""
+    shared: bool = False
+    """Known by their address only, which others may have too: such an account cannot be linked."""
 
 
-OPERATOR = Person("operator", "operator", operator=True)
+OPERATOR = Person("operator", "operator", operator=True, role="operator")
 """Whoever can read the data folder: the command line, and who holds its token."""

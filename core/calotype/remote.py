@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 
 from calotype.darkroom import ServerGone
-from calotype.errors import BadRequest, CalotypeError, NotAllowed, Problem, SetupError, UnknownJob
+from calotype.errors import BadRequest, CalotypeError, LimitReached, NotAllowed, Problem, SetupError, UnknownJob
 from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued, Started, Stepped
 from calotype.home import ServerAddress
 from calotype.job import Picture
@@ -89,6 +89,14 @@ class Remote:
             raise self._gone(error, job_id) from None
         raise self._gone(None, job_id)
 
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Any other path of the API; its answer. Raises what the server raised."""
+        return _object(await self._ask(method, path, body))
+
+    async def close(self) -> None:
+        """For one that was not entered: an engine is not wanted."""
+        await self._client.aclose()
+
     async def job(self, job_id: str) -> dict[str, Any]:
         """The job as JSON."""
         return _object(await self._ask("GET", f"/v1/jobs/{job_id}"))
@@ -103,14 +111,6 @@ class Remote:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ServerGone(f"server: picture {index} of job {job_id} came damaged; fetch it again")
         return content
-
-    async def operate(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """An operator's request, whatever the engine does. Raises as the server says."""
-        return _object(await self._ask(method, path, body))
-
-    async def close(self) -> None:
-        """Of one that was not entered."""
-        await self._client.aclose()
 
     async def _ask(
         self,
@@ -151,7 +151,8 @@ def event_of(name: str, data: Mapping[str, Any]) -> Event | None:
     event: Event | None = None
     match name:
         case "queued":
-            event = Queued(job_id, int(data["position"]))
+            eta = data.get("eta_seconds")  # an older server sends none
+            event = Queued(job_id, int(data["position"]), None if eta is None else float(eta))
         case "started":
             event = Started(job_id, tuple(data.get("notes", ())))  # an older server sends none
         case "stepped":
@@ -207,14 +208,15 @@ def _error(answer: httpx.Response) -> CalotypeError:
     except (ValueError, KeyError, TypeError):
         return ServerGone(f"server: {answer.url} answered {answer.status_code}, not as Calotype does")
     path = answer.url.path.split("/")
-    match answer.status_code:
+    # a job that an operator names is a field of theirs
+    match 400 if answer.status_code == 404 and path[1:3] == ["v1", "moderation"] else answer.status_code:
         case 400 | 413:
             return BadRequest(*problems) if problems else SetupError(message)
         case 403:
             return NotAllowed(message)
+        case 429:
+            return LimitReached(message)
         case 404 if path[1:3] == ["v1", "jobs"]:
             return UnknownJob(path[3])
-        case 404 if path[1:3] == ["v1", "moderation"]:
-            return BadRequest(*problems) if problems else SetupError(message)
         case _:
             return ServerGone(f"server: {message}")

@@ -19,6 +19,7 @@ from calotype.images.store import name_of
 from calotype.job import Job, JobStatus
 from calotype.moderation.desk import Moderation
 from calotype.moderation.office import Office
+from calotype.people import People
 from calotype.person import Person
 from calotype.request import Request
 
@@ -95,6 +96,7 @@ class Studio:
         self.moderation = Office(ledger, store, moderation.refresh)
         """What an operator blocks, and the audit."""
         self._remember = remember
+        self.people = People(ledger.people, self._tell_called_off)
         self._taking_in = asyncio.Lock()
 
     @property
@@ -114,7 +116,8 @@ class Studio:
 
         ``key`` makes it idempotent: the same key of the same person returns the same job. ``reply_to`` (with
         ``front_end``) asks for a delivery through the outbox. A picture to start from, and its mask, must be the
-        person's own: of one of their jobs, or taken in from them. Raises :class:`BadRequest`; then nothing is written.
+        person's own: of one of their jobs, or taken in from them. Raises :class:`BadRequest`, :class:`LimitReached` for
+        a cap or budget that is used up, :class:`NotAllowed` if they are banned; then nothing is written.
         """
         resolved = self.catalog.resolve(request)
         if key is None or not await asyncio.to_thread(self._ledger.knows, person.key, key):
@@ -145,7 +148,7 @@ class Studio:
             message = f"you have uploaded {UPLOADS_LIMIT} already; each is kept for {hours} hours, try again later"
             raise BadRequest.of("picture", message)
         sha256 = self._store.put(png)  # first the file, as for a job's pictures
-        self._ledger.take_in(person.key, sha256)
+        self._ledger.take_in(person, sha256)
         return sha256
 
     def _check_start(self, request: Request, person: Person) -> None:
@@ -187,10 +190,14 @@ class Studio:
         if job is None:
             raise UnknownJob(job_id)
         if job.status is JobStatus.CANCELLED:
-            self._work.cancel(job_id)
-            self._bus.publish(Cancelled(job_id))
-            self._work.wake()
+            self._tell_called_off(job_id)
         return job
+
+    def _tell_called_off(self, job_id: str) -> None:
+        """The ledger has it as cancelled: take it off its engine, and tell whoever watches."""
+        self._work.cancel(job_id)
+        self._bus.publish(Cancelled(job_id))
+        self._work.wake()
 
     async def pause(self, job_id: str, person: Person) -> Job:
         """Let a running job stand where it is, within a tick; a job that is over stays what it is.
@@ -223,9 +230,18 @@ class Studio:
         Raises :class:`UnknownJob`, with no difference between a foreign job and one that never was.
         """
         job = await asyncio.to_thread(self._ledger.job, job_id)
-        if job is None or not (person is None or person.operator or job.person == person.key):
+        if job is None or not (person is None or await self.is_of(job, person)):
             raise UnknownJob(job_id)
         return self._as_it_stands(job)
+
+    async def is_of(self, job: Job, person: Person) -> bool:
+        """Whether it is the person's job, under whatever account they asked for it; an operator's are all."""
+        return person.operator or job.person == person.key or job.person == await self.people.person_key(person.key)
+
+    async def turn(self, job_id: str) -> Queued | None:
+        """A queued job's position and about how long until its turn comes; None if it is not queued."""
+        turn = (await asyncio.to_thread(self._ledger.turns, [job_id])).get(job_id)
+        return None if turn is None else Queued(job_id, *turn)
 
     async def history(self, person: Person, *, limit: int = 50, before: str | None = None) -> list[Job]:
         """A person's jobs, newest first; ``before`` is the id of the last one seen. An operator sees everybody's."""
@@ -284,8 +300,7 @@ class Studio:
     async def _standing(self, job: Job) -> Event:
         match job.status:
             case JobStatus.QUEUED:
-                position = await asyncio.to_thread(self._ledger.position, job.id)
-                return Queued(job.id, position or 0)
+                return await self.turn(job.id) or Queued(job.id, 0)
             case JobStatus.RUNNING:
                 return Paused(job.id) if job.paused else self._bus.started(job.id)
             case JobStatus.FINISHED:

@@ -16,7 +16,9 @@ from calotype.errors import BadRequest, NotAllowed
 from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued, Started, Stepped, or_nothing
 from calotype.job import Job, JobStatus
 from calotype.person import Person
+from calotype.roles import VISITOR
 from calotype.studio import Studio
+from calotype.visitors import SCOPE
 from calotype_gradio import views
 from calotype_gradio.form import Values
 from calotype_gradio.layout import Layout
@@ -32,9 +34,14 @@ Update: TypeAlias = dict[Any, Any]
 
 
 def person_of(request: gr.Request) -> Person:
-    """The visitor: as long as their tab is open. Gradio's session names them."""
+    """The visitor by their cookie; without one, as long as their tab is open: Gradio's session names them."""
+    called = getattr(request, "request", None)
+    visitor: Person | None = called.scope.get(SCOPE) if called is not None else None
+    if visitor is not None and not visitor.shared:
+        return visitor
     session = request.session_hash or secrets.token_hex(16)  # a direct call without a session is nobody's twice
-    return Person(key=f"web:{session}", name="visitor")
+    address = visitor.address if visitor is not None else None
+    return Person(key=f"web:{session}", name="visitor", role=VISITOR, address=address)
 
 
 class Handlers:
@@ -76,7 +83,8 @@ class Handlers:
     async def cancel(self, request: gr.Request) -> Update:
         """Call off whatever this visitor has under way. Whoever watches it is told by the studio."""
         person = person_of(request)
-        under_way = [job for job in await self._studio.history(person) if not job.status.final]
+        mine = await self._studio.history(person)  # what they asked for on Discord, say, is not this page's business
+        under_way = [job for job in mine if not job.status.final and job.submitter == person.key]
         for job in under_way:
             await self._studio.cancel(job.id, person)
         text = "Cancelled." if under_way else "There was nothing to cancel."
@@ -138,7 +146,7 @@ class Handlers:
         """What a job waits for."""
         if self._studio.problem is not None:
             return views.KEPT
-        return views.position(queued.position) if self._studio.ready else views.LOADING
+        return views.position(queued.position, queued.about) if self._studio.ready else views.LOADING
 
     async def _ended(self, job: Job, person: Person) -> Update:
         page = self._layout

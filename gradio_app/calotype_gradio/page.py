@@ -9,6 +9,7 @@ from typing import Any, Final
 import gradio as gr
 
 from calotype.studio import Studio
+from calotype_gradio import linking
 from calotype_gradio.handlers import Handlers
 from calotype_gradio.layout import Layout, lay_out
 from calotype_gradio.reactions import Reactions
@@ -23,8 +24,10 @@ def build(studio: Studio) -> Any:
     """The page for this studio, ready to be mounted."""
     with gr.Blocks(title="Calotype", analytics_enabled=False, fill_width=False) as blocks:
         layout = lay_out(studio.catalog)
+        link = linking.lay_out()
         _wire_runs(layout, Handlers(studio, layout), blocks)
         _wire_settings(layout, Reactions(layout), blocks)
+        linking.wire(link, studio)
     blocks.max_threads = _WATCHERS
     blocks.state_session_capacity = _WATCHERS  # what Gradio remembers of tabs, some 100 kB each
     # The ledger is the queue: Gradio's must let everybody through.

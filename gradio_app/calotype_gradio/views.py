@@ -58,11 +58,11 @@ def hint(model: ModelInfo) -> str:
     return f'<p class="ct-hint">{text}</p>'
 
 
-def position(ahead: int) -> str:
-    """How many are served before."""
+def position(ahead: int, about: str = "") -> str:
+    """How many are served before; ``about`` is how long that will take, as :attr:`Queued.about` has it."""
     if ahead == 0:
-        return "Yours is next."
-    return f"{ahead} job{'s' if ahead > 1 else ''} before yours."
+        return f"Yours is next{about}."
+    return f"{ahead} job{'s' if ahead > 1 else ''} before yours{about}."
 
 
 def developing(preview: bytes | None, step: int, steps: int, notes: Sequence[str] = ()) -> str:
@@ -91,14 +91,14 @@ def used(job: Job, catalog: Catalog) -> str:
 
 
 def earlier(jobs: Sequence[Job], shown: str | None = None) -> str:
-    """The session's earlier pictures, newest first, without the job that is shown already."""
+    """The visitor's earlier pictures, newest first, without the job that is shown already."""
     cards = "".join(
         _card(picture, job)
         for job in jobs
         if job.status is JobStatus.FINISHED and job.id != shown
         for picture in job.pictures
     )
-    return f'<section class="ct-earlier"><h2>Earlier in this session</h2><div>{cards}</div></section>' if cards else ""
+    return f'<section class="ct-earlier"><h2>Earlier</h2><div>{cards}</div></section>' if cards else ""
 
 
 def _address(picture: Picture) -> str:

@@ -36,7 +36,8 @@ QUICK = {"steps": 3, "options": "upscale=off"}
 
 @asynccontextmanager
 async def service(folder: Path, **settings: Any) -> AsyncIterator[Studio]:
-    chosen = Settings.load(**{"home": folder, "threads": 1, "drain_seconds": 0, **settings})
+    roomy = {"member": {"queued": 100}}  # one person asks for fifty at once
+    chosen = Settings.load(**{"home": folder, "threads": 1, "drain_seconds": 0, "roles": roomy, **settings})
     home = Home(folder)
     assert home.acquire()
     try:

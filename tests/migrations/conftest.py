@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from calotype.ledger import migrate
 from calotype.ledger.database import open_engine
+from databases import PostgresServer, postgres_server
 
 NEXT = '''"""A migration that is still to come: rebuilds a table that others refer to."""
 import sqlalchemy as sa
@@ -20,7 +21,8 @@ down_revision = "{before}"
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("jobs", recreate="always") as table:
+    recreate = "always" if op.get_bind().dialect.name == "sqlite" else "never"
+    with op.batch_alter_table("jobs", recreate=recreate) as table:
         table.add_column(sa.Column("tier", sa.Text(), server_default="none", nullable=False))
     {more}
 '''
@@ -31,9 +33,24 @@ def alembic_config() -> dict[str, Any]:
     return {"script_location": str(migrate.migrations())}
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
 @pytest.fixture
-def alembic_engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'alembic.db'}", foreign_keys=False)
+def server_url(postgres: PostgresServer) -> str:
+    """An empty database on a real server."""
+    return postgres.empty()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def alembic_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """Where pytest-alembic's tests run: upgrade from empty, `alembic check`, up and down and up again."""
+    file = f"sqlite:///{tmp_path / 'alembic.db'}"
+    url = file if request.param == "sqlite" else request.getfixturevalue("server_url")
+    engine = open_engine(url, foreign_keys=False)
     yield engine
     engine.dispose()
 

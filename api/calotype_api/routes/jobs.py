@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from calotype.errors import BadRequest
-from calotype.job import Job, as_json
+from calotype.job import Job, JobStatus, as_json
 from calotype.request import Request as Wish
 from calotype_api.door import Json, door_of, object_of, person_of
 from calotype_api.errors import error_answer
@@ -57,8 +57,12 @@ async def history(request: Request) -> Response:
 
 @router.get("/v1/jobs/{job_id}")
 async def one_job(request: Request, job_id: str) -> Response:
-    """A job as it stands."""
-    return Json(as_json(await door_of(request).studio.job(job_id, person_of(request))))
+    """A job as it stands; while it is queued with its position, and with ``eta_seconds`` once that can be told."""
+    studio = door_of(request).studio
+    job = await studio.job(job_id, person_of(request))
+    turn = await studio.turn(job_id) if job.status is JobStatus.QUEUED else None
+    place = {} if turn is None else {"position": turn.position, "eta_seconds": turn.eta_seconds}
+    return Json({**as_json(job), "position": None, "eta_seconds": None, **place})
 
 
 @router.post("/v1/jobs/{job_id}/cancel")

@@ -194,12 +194,18 @@ class Dispatcher:
 
     def _claim_next(self, full: bool) -> list[Job]:
         if not self._only_own:
-            return self._ledger.claim(1, at_most_per_person=1 if full else None)
+            return self._ledger.claim(1, at_most_per_person=1 if full else None, loaded=self._loaded())
         while self._own:
             job = self._ledger.claim_job(self._own.popleft())
             if job is not None:
                 return [job]
         return []
+
+    def _loaded(self) -> set[str]:
+        """Names of models that are in memory, or will be for a job that is here."""
+        assert self._host is not None
+        with self._lock:
+            return {*self._host.loaded(), *(each.model.name for each in self._residents.values())}
 
     def _hand_over(self, job: Job) -> None:
         assert self._host is not None
@@ -216,8 +222,8 @@ class Dispatcher:
         self._host.join(assignment)
 
     async def _tell_positions(self) -> None:
-        """Tell watchers of queued jobs when their place has changed."""
-        told: dict[str, int] = {}
+        """Tell watchers of queued jobs when their place, or the time until then, has changed."""
+        told: dict[str, Queued] = {}
         while True:
             await asyncio.sleep(_POSITIONS_EVERY)
             if not self._changed:
@@ -225,14 +231,16 @@ class Dispatcher:
             self._changed = False
             waiting = [job_id for job_id in self._bus.watched() if job_id not in self._residents]
             try:
-                places = await asyncio.to_thread(self._ledger.positions, waiting) if waiting else {}
+                turns = await asyncio.to_thread(self._ledger.turns, waiting) if waiting else {}
             except Exception:
                 log.exception("queue positions could not be read")
                 continue
-            for job_id, place in places.items():
-                if told.get(job_id) != place:
-                    self._bus.publish(Queued(job_id, place))
-            told = places
+            now = {job_id: Queued(job_id, *turn) for job_id, turn in turns.items()}
+            for job_id, event in now.items():
+                before = told.get(job_id)
+                if before is None or (before.position, before.about) != (event.position, event.about):
+                    self._bus.publish(event)
+            told = now
 
     # what the host's threads report ----------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,6 +105,10 @@ class Host(Protocol):
 
     def resume(self, job_id: str) -> None:
         """Let a paused job go on where it stood; its pictures are the same as without the pause."""
+        ...
+
+    def loaded(self) -> Collection[str]:
+        """Names of the models that are in memory."""
         ...
 
     def close(self, timeout: float = 10.0) -> None:

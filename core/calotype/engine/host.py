@@ -112,6 +112,10 @@ class InProcessHost:
         if (resident := self._residents.find(job_id)) is not None:
             self._ticking.resume(resident)
 
+    def loaded(self) -> set[str]:
+        """See :class:`Host`."""
+        return self._shelf.names()
+
     def close(self, timeout: float = 10.0) -> None:
         """See :class:`Host`. A thread that a plugin keeps for longer than ``timeout`` seconds is left behind, void."""
         self._watchdog.close()

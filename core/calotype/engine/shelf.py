@@ -33,6 +33,11 @@ class Shelf:
         self._alive: WeakValueDictionary[Path, LoadedModel] = WeakValueDictionary()
         """Those that were taken off but are still in use as well: nobody loads them a second time."""
 
+    def names(self) -> set[str]:
+        """Of the models that are in memory."""
+        with self._lock:
+            return {model.info.name for model in self._alive.values()}
+
     def find(self, info: ModelInfo) -> LoadedModel | None:
         """The model, if it is in memory; it is used now."""
         with self._lock:

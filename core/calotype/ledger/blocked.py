@@ -107,7 +107,7 @@ class Blocked:
 
     def audit(self, *, subject: str | None = None, limit: int = 100, before: int | None = None) -> list[audit.Entry]:
         """What was done, newest first; ``before`` is the id of the last one seen."""
-        return self._database.read(audit.entries, subject=subject, limit=limit, before=before)
+        return self._database.read(audit.entries, subject, limit, before)
 
 
 def _words(connection: Connection) -> list[BlockedWord]:
@@ -120,14 +120,14 @@ def _block_word(connection: Connection, phrase: str, actor: str) -> bool:
     if known is not None:
         return False
     put(connection, blocked_words, {"phrase": phrase}, {"added_by": actor, "added": now()})
-    audit.record(connection, actor, "block_word", phrase)
+    audit.note(connection, actor, "block_word", phrase)
     return True
 
 
 def _unblock_word(connection: Connection, phrase: str, actor: str) -> bool:
     if not connection.execute(delete(blocked_words).where(blocked_words.c.phrase == phrase)).rowcount:
         return False
-    audit.record(connection, actor, "unblock_word", phrase)
+    audit.note(connection, actor, "unblock_word", phrase)
     return True
 
 
@@ -146,20 +146,20 @@ def _block_picture(connection: Connection, digest: str, reason: str, actor: str,
             mine = (pictures.c.job_id == row.job_id) & (pictures.c.index == row.index)
             connection.execute(update(pictures).where(mine).values(notes=[*row.notes, REMOVED]))
     details = {"reason": reason, "files": list(sha256s), "jobs": sorted({row.job_id for row in found})}
-    audit.record(connection, actor, "block_picture", digest, details)
+    audit.note(connection, actor, "block_picture", digest, **details)
     return len(found)
 
 
 def _unblock_picture(connection: Connection, digest: str, actor: str) -> bool:
     if not connection.execute(delete(blocked_pictures).where(blocked_pictures.c.hash == digest)).rowcount:
         return False
-    audit.record(connection, actor, "unblock_picture", digest)
+    audit.note(connection, actor, "unblock_picture", digest)
     return True
 
 
 def _record(connection: Connection, refused: Sequence[Refused]) -> None:
     for each in refused:
-        audit.record(connection, each.actor, each.action, each.subject, each.details)
+        audit.note(connection, each.actor, each.action, each.subject, **each.details)
 
 
 def _finish(

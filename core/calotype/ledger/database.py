@@ -1,16 +1,15 @@
 """The database behind the ledger: how it is opened, written and read, and what its errors mean to a person.
 
 A transaction is a function that takes a connection: ``database.write(queue.claim, 1)``. So the ledger's parts
-know neither locks nor commits, and a writer that puts several of them into one commit can come later.
+know neither locks nor commits, and on SQLite several of them may share one (:mod:`~calotype.ledger.grouping`).
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -20,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from calotype.errors import DatabaseError
 from calotype.ledger import postgresql
+from calotype.ledger.grouping import Group
 
 BUSY_TIMEOUT: Final = 10.0
 """Seconds a transaction waits for another process that holds the file."""
@@ -137,16 +137,14 @@ class Database:
         self._engine = open_engine(url)
         self._owner: Connection | None = None
         if is_server(url):
-            self._reader = self._engine.execution_options(
+            self._reader: Engine = self._engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )  # one snapshot for all that is read
-            self._writer = self._engine
-            self._writing: AbstractContextManager[object] = nullcontext()  # rows are locked, not the database
+            self._group: Group | None = None  # rows are locked, not the database; the server groups commits itself
         else:
             self._reader = self._engine
-            self._writer = self._engine.execution_options(writes=True)
             # Threads queue here, in memory, and not in SQLite's busy handler, which sleeps and is not fair.
-            self._writing = threading.Lock()
+            self._group = Group(self._engine.execution_options(writes=True))
 
     def own(self) -> None:
         """Be the one service that works on this database, until it is closed. Raises :class:`DatabaseError`.
@@ -163,21 +161,26 @@ class Database:
         self._owner = owner
 
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """``work(connection, …)`` in a transaction of its own; durable when this returns.
+        """``work(connection, …)``, all of it or nothing; durable when this returns.
 
         Raises :class:`DatabaseError` if it cannot be written; then nothing was. ``work`` may not call back, and is
-        done again if the database undid it only because of another transaction.
+        done again if the database undid it only because of another transaction. It may be done by another thread.
         """
         for tries_left in reversed(range(_TRIES)):
             try:
-                with self._writing, self._writer.begin() as connection:
-                    return work(connection, *args, **kwargs)
+                return self._write(lambda connection: work(connection, *args, **kwargs))
             except IntegrityError:
                 raise  # not the database's fault but ours
             except DBAPIError as error:
                 if not (tries_left and postgresql.was_undone(error)):
                     raise explain(error, self._place) from error
         raise AssertionError("the last try returns or raises")
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        if self._group is not None:
+            return self._group.write(work)
+        with self._engine.begin() as connection:
+            return work(connection)
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``work(connection, …)`` on one consistent snapshot. Raises :class:`DatabaseError` if it cannot be read."""
@@ -186,7 +189,7 @@ class Database:
 
     def close(self) -> None:
         """Closes every connection; SQLite's last one folds the write-ahead log into the file."""
-        with self._writing:
+        with nullcontext() if self._group is None else self._group.paused():
             if self._owner is not None:
                 self._owner.invalidate()  # ends the session, and with it what it owns
                 self._owner.close()

@@ -13,9 +13,11 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from calotype.job import Job, JobStatus, Picture
-from calotype.ledger import fair, outbox
+from calotype.ledger import fair, limits, outbox
 from calotype.ledger.rows import now, one_job
 from calotype.ledger.tables import jobs, pictures
+
+_ENDED = (jobs.c.person, jobs.c.reply_to, jobs.c.cost, jobs.c.created)
 
 
 def finish(
@@ -39,11 +41,13 @@ def _ends(connection: Connection, job_id: str, epoch: int, **result: Any) -> boo
     fair.hold(connection, job_id)
     mine = (jobs.c.id == job_id) & (jobs.c.epoch == epoch) & (jobs.c.status == JobStatus.RUNNING)
     ended = connection.execute(
-        update(jobs).where(mine).values(finished=now(), **result).returning(jobs.c.person, jobs.c.reply_to)
+        update(jobs).where(mine).values(finished=now(), **result).returning(*_ENDED)
     ).one_or_none()
     if ended is None:
         return False
-    fair.leaves(connection, ended.person, running=1)
+    failed = result["status"] is JobStatus.FAILED
+    budget = limits.given_back(ended.cost, ended.created) if failed else {}
+    fair.leaves(connection, ended.person, running=1, also=budget)
     outbox.post(connection, job_id, ended.reply_to)
     return True
 
@@ -51,11 +55,11 @@ def _ends(connection: Connection, job_id: str, epoch: int, **result: Any) -> boo
 def cancel(connection: Connection, job_id: str) -> Job | None:
     """Calls it off unless it has ended, and posts that. The job as it now stands; None if it is unknown.
 
-    What ran stays charged: the service was used. What was queued was never charged. It is posted as well: whoever
-    asked may be elsewhere than whoever calls it off.
+    What ran stays charged: the service was used. What was queued was never charged, and the day's budget gets its cost
+    back. It is posted as well: whoever asked may be elsewhere than whoever calls it off.
     """
     fair.hold(connection, job_id)
-    query = select(jobs.c.person, jobs.c.status, jobs.c.reply_to).where(jobs.c.id == job_id).with_for_update()
+    query = select(jobs.c.status, *_ENDED).where(jobs.c.id == job_id).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
@@ -64,6 +68,18 @@ def cancel(connection: Connection, job_id: str) -> Job | None:
         called_off = {"status": JobStatus.CANCELLED, "finished": now()}
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(called_off))
         running = int(status is JobStatus.RUNNING)
-        fair.leaves(connection, row.person, queued=1 - running, running=running)
+        budget = {} if running else limits.given_back(row.cost, row.created)
+        fair.leaves(connection, row.person, queued=1 - running, running=running, also=budget)
         outbox.post(connection, job_id, row.reply_to)
     return one_job(connection, job_id)
+
+
+def cancel_all(connection: Connection, person: str) -> list[str]:
+    """Calls off whatever of the person's, who is locked, waits or runs. The jobs' ids, in their order."""
+    under_way = select(jobs.c.id).where(
+        jobs.c.person == person, jobs.c.status.in_([status for status in JobStatus if not status.final])
+    )
+    job_ids = list(connection.scalars(under_way.order_by(jobs.c.seq)))
+    for job_id in job_ids:
+        cancel(connection, job_id)
+    return job_ids

@@ -12,14 +12,17 @@ Counters and tags of ``persons`` are changed here only.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, case, select, update
 
-from calotype.ledger.rows import put
-from calotype.ledger.tables import clock, is_waiting, jobs, persons
-from calotype.person import Person
+from calotype.ledger.rows import now
+from calotype.ledger.tables import accounts, clock, is_waiting, jobs, persons, scheduled_prompts
+from calotype.roles import MEMBER, VISITOR
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Next(NamedTuple):
@@ -28,6 +31,8 @@ class Next(NamedTuple):
     key: str
     weight: float
     vtime: float
+    floor: float | None = None
+    """The virtual time of whoever was passed over for them."""
 
 
 def charge(cost: float, weight: float) -> float:
@@ -38,22 +43,23 @@ def charge(cost: float, weight: float) -> float:
     return amount
 
 
-def introduce(connection: Connection, person: Person) -> None:
-    """Writes down who the person is: their name and weight as their front end knows them now."""
-    put(connection, persons, {"key": person.key}, {"name": person.name, "weight": person.weight})
-
-
 def hold(connection: Connection, job_id: str) -> None:
     """Locks the job's person, before the job itself is touched.
 
-    Every transaction takes these locks in this order, so that no two on PostgreSQL wait for each other.
+    Every transaction takes these locks in this order, so that no two on PostgreSQL wait for each other. Linking, which
+    deletes a person whose jobs it moved, takes both people's, in the order of their keys.
     """
     whose = select(jobs.c.person).where(jobs.c.id == job_id).scalar_subquery()
-    connection.execute(select(persons.c.key).where(persons.c.key == whose).with_for_update())
+    query = select(persons.c.key).where(persons.c.key == whose).with_for_update()
+    while connection.scalar(query) is None and connection.scalar(select(whose)) is not None:
+        continue  # it has moved to another person while we waited: that one's row is to be locked
 
 
-def enters(connection: Connection, person: str, seq: int) -> None:
-    """A new job waits. If nothing of the person's did, they become active, no earlier than the clock."""
+def enters(connection: Connection, person: str, seq: int, also: Mapping[str, Any] = _NOTHING) -> None:
+    """A new job waits. If nothing of the person's did, they become active, no earlier than the clock.
+
+    ``also`` is what else changes in their row.
+    """
     now = select(clock.c.vtime).where(clock.c.id == 1).scalar_subquery()
     idle = persons.c.queued == 0
     connection.execute(
@@ -63,6 +69,7 @@ def enters(connection: Connection, person: str, seq: int) -> None:
             queued=persons.c.queued + 1,
             vtime=case((idle & (persons.c.vtime < now), now), else_=persons.c.vtime),
             waiting_since=case((idle, seq), else_=persons.c.waiting_since),
+            **also,
         )
     )
 
@@ -85,12 +92,14 @@ def returns(connection: Connection, person: str, seq: int, charged: float) -> No
     )
 
 
-def leaves(connection: Connection, person: str, *, queued: int = 0, running: int = 0) -> None:
-    """So many queued and running jobs of the person reached their end."""
+def leaves(
+    connection: Connection, person: str, *, queued: int = 0, running: int = 0, also: Mapping[str, Any] = _NOTHING
+) -> None:
+    """So many queued and running jobs of the person reached their end. ``also``: what else changes in their row."""
     connection.execute(
         update(persons)
         .where(persons.c.key == person)
-        .values(queued=persons.c.queued - queued, running=persons.c.running - running)
+        .values(queued=persons.c.queued - queued, running=persons.c.running - running, **also)
     )
 
 
@@ -112,8 +121,21 @@ def choose(connection: Connection, at_most_running: int | None = None) -> Next |
     return None if row is None else Next(*row)
 
 
+def take(connection: Connection, person: str, limit: float, at_most_running: int | None) -> Next | None:
+    """The person out of turn, if they still wait, at a virtual time of ``limit`` at most, and nobody else has them."""
+    query = (
+        select(persons.c.key, persons.c.weight, persons.c.vtime)
+        .where(persons.c.key == person, is_waiting, persons.c.vtime <= limit)
+        .with_for_update(skip_locked=True)
+    )
+    if at_most_running is not None:
+        query = query.where(persons.c.running < at_most_running)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Next(*row)
+
+
 def serves(connection: Connection, person: Next, charged: float) -> None:
-    """One of the person's queued jobs runs from now on. The clock is where they stood before the charge.
+    """One of the person's queued jobs runs from now on. The clock is where the first in line stood before the charge.
 
     It never goes back (a release may have set the person back): newcomers get no service for the time before them.
     """
@@ -122,17 +144,26 @@ def serves(connection: Connection, person: Next, charged: float) -> None:
         .where(persons.c.key == person.key)
         .values(queued=persons.c.queued - 1, running=persons.c.running + 1, vtime=person.vtime + charged)
     )
-    connection.execute(update(clock).where(clock.c.id == 1, clock.c.vtime < person.vtime).values(vtime=person.vtime))
+    first = person.vtime if person.floor is None else person.floor
+    connection.execute(update(clock).where(clock.c.id == 1, clock.c.vtime < first).values(vtime=first))
 
 
 def forget(connection: Connection, keys: Collection[str]) -> None:
-    """Deletes those people of whom nothing is left: no job, and no tag that still matters."""
+    """Deletes those of whom nothing is left: no job, no tag that still matters, nothing that was decided on them.
+
+    A day's budget that was begun stays until another day: else it would be full again.
+    """
+    of_theirs = (jobs.c.person, accounts.c.person, scheduled_prompts.c.person)
+    today = now().date().isoformat()
     connection.execute(
         persons.delete().where(
             persons.c.key.in_(keys),
             persons.c.queued == 0,  # looked at again by PostgreSQL if the person was just submitting
             persons.c.running == 0,
-            persons.c.key.not_in(select(jobs.c.person).where(jobs.c.person.in_(keys))),
+            *(persons.c.key.not_in(select(column).where(column.in_(keys))) for column in of_theirs),
+            persons.c.banned.is_(None),
+            persons.c.role.in_((VISITOR, MEMBER)),
+            (persons.c.spent == 0) | persons.c.spent_on.is_(None) | (persons.c.spent_on < today),
             persons.c.vtime <= select(clock.c.vtime).where(clock.c.id == 1).scalar_subquery(),
         )
     )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from calotype.job import Job, JobStatus
 from calotype.ledger import fair, starts
+from calotype.ledger.accounts import person_of
 from calotype.ledger.rows import to_jobs
 from calotype.ledger.tables import jobs
 
@@ -24,7 +25,7 @@ def history(connection: Connection, person: str | None, limit: int, before: str 
     """Newest first, in the order of submission; ``before`` is the last id of the page before."""
     query = select(jobs).order_by(jobs.c.seq.desc()).limit(max(limit, 0))  # SQLite: -1 is all
     if person is not None:
-        query = query.where(jobs.c.person == person)
+        query = query.where(jobs.c.person == person_of(person))
     if before is not None:
         query = query.where(jobs.c.seq < _place(connection, before))
     return to_jobs(connection, connection.execute(query).mappings())

@@ -2,11 +2,12 @@
 
 A job's life in the files: ``submit``, ``claim`` and ``release`` in queue.py, whose order comes from fair.py;
 ``finish``, ``fail`` and ``cancel`` in ending.py; the way to its person in outbox.py; afterwards history.py.
+Who a person is: accounts.py and linking.py; what they may ask for: limits.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -18,8 +19,11 @@ from calotype.ledger.blocked import Blocked
 from calotype.ledger.database import Database
 from calotype.ledger.migrate import upgrade
 from calotype.ledger.outbox import Delivery
+from calotype.ledger.people import People
+from calotype.ledger.positions import Turn
 from calotype.person import Person
 from calotype.request import Request
+from calotype.roles import UNLIMITED, Limits
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -31,11 +35,12 @@ class Ledger:
     :class:`calotype.errors.DatabaseError` if the database cannot be read or written.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: Limits = UNLIMITED) -> None:
         """Opens nothing yet. ``url`` is a SQLAlchemy URL of a database at today's schema (see :func:`open_ledger`)."""
         self._database = Database(url)
         self.blocked = Blocked(self._database)
         """What an operator has blocked, and the audit."""
+        self.people = People(self._database, limits)
 
     def close(self) -> None:
         """Closes the database. Waits for a write that is going on."""
@@ -62,16 +67,23 @@ class Ledger:
         """Accepts a resolved request, or finds the job that this person submitted with this ``key`` before.
 
         ``cost`` in cost units, above zero. ``reply_to["front_end"]`` names the front end that delivers the result.
-        Raises ValueError if either is not so, :class:`BadRequest` if it starts from a picture that is not theirs.
+        Raises ValueError if either is not so, :class:`BadRequest` if it starts from a picture that is not theirs,
+        :class:`NotAllowed` if they are banned, :class:`LimitReached` if a cap or budget is used up.
         """
-        return self._database.write(queue.submit, person, request, cost=cost, key=key, reply_to=reply_to)
+        limits = self.people.limits
+        return self._database.write(
+            queue.submit, person, request, cost=cost, key=key, reply_to=reply_to, allowed=limits
+        )
 
-    def claim(self, limit: int = 1, *, at_most_per_person: int | None = None) -> list[Job]:
+    def claim(
+        self, limit: int = 1, *, at_most_per_person: int | None = None, loaded: Collection[str] = ()
+    ) -> list[Job]:
         """Up to ``limit`` jobs to run, in fair order; their people are charged.
 
-        People who have ``at_most_per_person`` jobs running, these included, are passed over.
+        People who have ``at_most_per_person`` jobs running, these included, are passed over. Models ``loaded`` (names)
+        are preferred, as far as nobody is overtaken by more than about two of their own jobs.
         """
-        return self._database.write(queue.claim, limit, at_most_per_person)
+        return self._database.write(queue.claim, limit, at_most_per_person, loaded)
 
     def claim_job(self, job_id: str) -> Job | None:
         """Claims one job by its id, if it is still queued, whosever turn it is; its person is charged."""
@@ -113,6 +125,10 @@ class Ledger:
     def positions(self, job_ids: Iterable[str]) -> dict[str, int]:
         """The positions of those that are queued, from one snapshot. Reads the whole queue once."""
         return self._database.read(positions.positions, list(job_ids))
+
+    def turns(self, job_ids: Iterable[str]) -> dict[str, Turn]:
+        """As :meth:`positions`, with about how long it takes until then."""
+        return self._database.read(positions.turns, list(job_ids))
 
     def history(self, person_key: str | None, *, limit: int = 50, before: str | None = None) -> list[Job]:
         """A person's jobs, or everybody's (None), newest first; ``before`` is the last id of the page before."""
@@ -168,9 +184,13 @@ class Ledger:
         """How many pictures are kept because this person uploaded them."""
         return self._database.read(starts.taken, person_key)
 
-    def take_in(self, person_key: str, sha256: str) -> None:
-        """The person uploaded the picture now; they may start from it until it is forgotten."""
-        self._database.write(starts.take_in, person_key, sha256)
+    def take_in(self, person: Person | str, sha256: str) -> None:
+        """The person uploaded the picture now; they may start from it until it is forgotten.
+
+        Raises :class:`NotAllowed` if they are banned.
+        """
+        by = person if isinstance(person, Person) else Person(person)
+        self._database.write(starts.take_in, by, sha256, self.people.limits)
 
     def forget_uploads(self, taken_before: datetime) -> int:
         """Lets go of older uploads (aware); jobs that start from one keep it. How many."""

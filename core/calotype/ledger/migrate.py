@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 LOCK_TIMEOUT: Final = 120.0
 """Seconds to wait for another process that is upgrading the same file."""
+Run = Callable[[str], None]
+"""Goes to a revision."""
 _HEADER: Final = b"SQLite format 3\x00"
 
 log = logging.getLogger(__name__)
@@ -50,9 +53,7 @@ def upgrade(url: str, backup_dir: Path | None) -> None:
                 if not _is_ready(file):  # somebody else did it while we waited
                     _upgrade(url, file, backup_dir)
         except Timeout:
-            raise DatabaseError(
-                f"database: {file}: another process has been upgrading it for {LOCK_TIMEOUT:.0f} s; stop that one"
-            ) from None
+            raise _upgraded_for_ever(str(file)) from None
 
 
 def current(url: str) -> str | None:
@@ -89,13 +90,14 @@ def _is_ready(file: Path) -> bool:
     revision = _revision(file)
     if revision is None:
         return False
-    _refuse_newer(revision, str(file))
+    refuse_newer(revision, str(file))
     with closing(_connect(file)) as connection:
         connection.execute("DELETE FROM alembic_version WHERE 0")  # changes nothing, but raises if read-only
     return revision == head()
 
 
-def _refuse_newer(revision: str, where: str) -> None:
+def refuse_newer(revision: str, where: str) -> None:
+    """Raises :class:`DatabaseError` if this program does not know the revision."""
     if revision not in _known():
         raise DatabaseError(
             f"database: {where}: it was written by a newer version of calotype (schema {revision}, this one knows "
@@ -128,22 +130,65 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 
 def _upgrade(url: str, file: Path, backup_dir: Path | None) -> None:
-    from alembic import command
-
     revision = _revision(file)
     if revision is not None:
         log.info("upgrading the database %s from schema %s to %s", file, revision, head())
         _back_up(file, revision, backup_dir)
-    config = _alembic()
+    with _migrating(url) as (_, run):
+        run("head")
+
+
+@contextmanager
+def exclusive(url: str) -> Iterator[tuple[Connection, Run]]:
+    """A transaction in which the schema may change, while nobody else changes it; ``run("0003")`` goes there.
+
+    Committed at the end, undone if anything is raised. A SQLite file is created if need be. Raises
+    :class:`DatabaseError`.
+    """
+    with _explained(place(url)):
+        if is_server(url):
+            with _connected(url) as connection:
+                postgresql.check_version(connection, place(url))
+                postgresql.lock_for_upgrade(connection, LOCK_TIMEOUT)
+                yield connection, partial(_run, connection)
+            return
+        _revision(sqlite_file(url))  # raises for whatever is no place for a database
+        try:
+            with FileLock(f"{sqlite_file(url)}.upgrade.lock", timeout=LOCK_TIMEOUT), _migrating(url) as migrating:
+                yield migrating
+        except Timeout:
+            raise _upgraded_for_ever(place(url)) from None
+
+
+@contextmanager
+def _migrating(url: str) -> Iterator[tuple[Connection, Run]]:
+    """A transaction on a SQLite file."""
     engine = open_engine(url, foreign_keys=False)  # a table that is rebuilt must not take its children along
     try:
         with engine.execution_options(writes=True).begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            yield connection, partial(_run, connection)
             if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
-                raise DatabaseError(f"database: {file}: rows of {broken[0]!r} refer to nothing; restore a backup")
+                raise DatabaseError(f"database: {place(url)}: rows of {broken[0]!r} refer to nothing; restore a backup")
     finally:
         engine.dispose()
+
+
+def _run(connection: Connection, revision: str) -> None:
+    """Goes to the revision, "head" or "base", up or down, in the connection's transaction."""
+    from alembic import command
+
+    config = _alembic()
+    config.attributes["connection"] = connection
+    if revision == "base":
+        command.downgrade(config, revision)
+    else:
+        command.upgrade(config, revision)
+
+
+def _upgraded_for_ever(where: str) -> DatabaseError:
+    return DatabaseError(
+        f"database: {where}: another process has been upgrading it for {LOCK_TIMEOUT:.0f} s; stop that one"
+    )
 
 
 def _alembic() -> Config:
@@ -164,19 +209,15 @@ def _upgrade_server(url: str) -> None:
         postgresql.lock_for_upgrade(connection, LOCK_TIMEOUT)
         if _is_ready_there(connection, where):  # somebody else did it while we waited
             return
-        from alembic import command
-
         if (revision := _revision_there(connection, where)) is not None:
             log.info("upgrading the database %s from schema %s to %s", where, revision, head())
-        config = _alembic()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        _run(connection, "head")
 
 
 def _is_ready_there(connection: Connection, where: str) -> bool:
     revision = _revision_there(connection, where)
     if revision is not None:
-        _refuse_newer(revision, where)
+        refuse_newer(revision, where)
     return revision == head()
 
 
@@ -210,13 +251,13 @@ def _back_up(file: Path, revision: str, backup_dir: Path | None) -> None:
             return
         backup_dir.mkdir(parents=True, exist_ok=True)
         stem = f"{file.stem}-{revision}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
-        partial = backup_dir / f"{stem}.partial"
+        unfinished = backup_dir / f"{stem}.partial"
         try:
-            with closing(sqlite3.connect(partial)) as target:
+            with closing(sqlite3.connect(unfinished)) as target:
                 source.backup(target)
-            backup = partial.rename(backup_dir / f"{stem}{file.suffix}")
+            backup = unfinished.rename(backup_dir / f"{stem}{file.suffix}")
         finally:
-            partial.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
         log.info("the database as it was before is kept in %s", backup)
 
 

@@ -72,6 +72,16 @@ def own(connection: Connection) -> bool:
     return bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _OWNER}))
 
 
+def alone(connection: Connection) -> bool:
+    """Whether no other process of calotype is connected to this database; none begins to own it before the commit."""
+    others = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND application_name LIKE 'calotype%' AND pid <> pg_backend_pid()"
+    )
+    mine = connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _OWNER})
+    return bool(mine) and not connection.scalar(others)
+
+
 def lock_for_upgrade(connection: Connection, seconds: float) -> None:
     """Waits until no other session upgrades this database; it is this one's turn until its transaction ends."""
     connection.execute(text(f"SET LOCAL lock_timeout = '{round(seconds * 1000)}ms'"))

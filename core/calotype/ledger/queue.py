@@ -5,18 +5,19 @@ Each function is one step inside a transaction. Who is served next is :mod:`~cal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from calotype.job import Job, JobStatus, new_job_id
-from calotype.ledger import ending, fair, outbox, starts
+from calotype.ledger import accounts, ending, fair, limits, outbox, starts, warm
 from calotype.ledger.rows import now, to_jobs
 from calotype.ledger.tables import is_queued, jobs, persons
 from calotype.person import Person
 from calotype.request import Request
+from calotype.roles import UNLIMITED, VISITOR, Limits
 
 
 def submit(
@@ -27,30 +28,41 @@ def submit(
     cost: float,
     key: str | None,
     reply_to: Mapping[str, Any] | None,
+    allowed: Limits = UNLIMITED,
 ) -> Job:
     """Writes the person and the job down, or finds the job that this person submitted with this key before.
 
-    Raises :class:`BadRequest` if it starts from a picture that is not the person's.
+    Raises :class:`BadRequest` if it starts from a picture that is not the person's, :class:`NotAllowed` if they are
+    banned or have had as much as they may: never for a job that was accepted before.
     """
-    fair.charge(cost, person.weight)  # raises before anything is written
+    fair.charge(cost, 1.0 if person.weight is None else person.weight)  # raises before anything is written
     outbox.address(reply_to)
-    fair.introduce(connection, person)  # first: on PostgreSQL it makes equal keys of a person wait for each other
+    # first: on PostgreSQL it makes equal keys of a person wait for each other
+    standing = accounts.introduce(connection, person, allowed)
     if key is not None:
-        mine = (jobs.c.person == person.key) & (jobs.c.key == key)
+        mine = (jobs.c.person == standing.key) & (jobs.c.key == key)
         known = connection.execute(select(jobs).where(mine)).mappings().one_or_none()
         if known is not None:
             return to_jobs(connection, [known])[0]
-    job = Job(new_job_id(), person.key, request, JobStatus.QUEUED, now(), cost=cost, reply_to=reply_to)
+    if standing.role != VISITOR:
+        person = replace(person, address=None)  # they are somebody, wherever they come from
+    budget = limits.check(connection, standing, person, cost, allowed)
     starts.check(connection, person, request)  # in this transaction, so that nobody lets go of a picture in between
-    fair.enters(connection, person.key, _insert(connection, job, key))
+    other = None if person.key == standing.key else person.key
+    job = Job(
+        new_job_id(), standing.key, request, JobStatus.QUEUED, standing.now, cost=cost, reply_to=reply_to, account=other
+    )
+    fair.enters(connection, standing.key, _insert(connection, job, key, person), budget)
     starts.begins(connection, job.id, request)
     return job
 
 
-def _insert(connection: Connection, job: Job, key: str | None) -> int:
+def _insert(connection: Connection, job: Job, key: str | None, person: Person) -> int:
     """The job's number in the order of submission."""
     values = {
-        **{name: getattr(job, name) for name in ("id", "person", "status", "cost", "created", "reply_to")},
+        **{name: getattr(job, name) for name in ("id", "person", "status", "cost", "created", "reply_to", "account")},
+        "guild": person.guild,
+        "address": person.address,
         "key": key,
         "request": job.request.model_dump(mode="json"),
         "model": job.request.model,
@@ -62,18 +74,25 @@ def _insert(connection: Connection, job: Job, key: str | None) -> int:
 
 def known(connection: Connection, person_key: str, key: str) -> bool:
     """Whether the person submitted a job with this ``key``."""
-    mine = (jobs.c.person == person_key) & (jobs.c.key == key)
+    mine = (jobs.c.person == accounts.person_of(person_key)) & (jobs.c.key == key)
     return connection.scalar(select(jobs.c.id).where(mine)) is not None
 
 
-def claim(connection: Connection, limit: int, at_most_per_person: int | None) -> list[Job]:
-    """Up to ``limit`` jobs, each the oldest of the person whose turn it is, charged and running."""
+def claim(
+    connection: Connection, limit: int, at_most_per_person: int | None, loaded: Collection[str] = ()
+) -> list[Job]:
+    """Up to ``limit`` jobs, each the oldest of the person whose turn it is, charged and running.
+
+    With models ``loaded``: or of one close behind who needs one of these (:mod:`~calotype.ledger.warm`).
+    """
     claimed: list[RowMapping] = []
     weights: list[float] = []
     while len(claimed) < limit:
         person = fair.choose(connection, at_most_per_person)
         if person is None:
             break
+        if loaded:
+            person = warm.instead(connection, person, loaded, at_most_per_person)
         claimed.append(_claim_of(connection, person))
         weights.append(person.weight)
     return [replace(job, weight=weight) for job, weight in zip(to_jobs(connection, claimed), weights, strict=True)]

@@ -53,7 +53,19 @@ def _pictures(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, tu
 
 
 def _to_job(row: RowMapping, drawn: tuple[Picture, ...]) -> Job:
-    plain = ("id", "person", "created", "started", "finished", "epoch", "attempts", "cost", "error", "reply_to")
+    plain = (
+        "id",
+        "person",
+        "created",
+        "started",
+        "finished",
+        "epoch",
+        "attempts",
+        "cost",
+        "error",
+        "reply_to",
+        "account",
+    )
     return Job(
         **{name: row[name] for name in plain},
         status=JobStatus(row["status"]),

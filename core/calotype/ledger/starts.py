@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, true
 
 from calotype.errors import BadRequest, Problem
+from calotype.ledger import accounts, fair, limits
+from calotype.ledger.accounts import person_of
 from calotype.ledger.rows import now, put
 from calotype.ledger.tables import init_images, jobs, masks, pictures, uploads
 from calotype.person import Person
 from calotype.request import Request
+from calotype.roles import UNLIMITED, Limits
+
+_CHUNK: Final = 500
+"""Values in one IN list."""
 
 
 def check(connection: Connection, person: Person, request: Request) -> None:
@@ -36,7 +43,7 @@ def may_use(connection: Connection, person: Person, sha256: str) -> bool:
     """
 
     def owned(column: ColumnElement[str]) -> ColumnElement[bool]:
-        return true() if person.operator else column == person.key
+        return true() if person.operator else column == person_of(person.key)
 
     roads = [
         *(
@@ -64,17 +71,22 @@ def begins(connection: Connection, job_id: str, request: Request) -> None:
 
 def taken(connection: Connection, person_key: str) -> int:
     """How many pictures are kept because the person uploaded them."""
-    return connection.scalar(select(func.count()).where(uploads.c.person == person_key)) or 0
+    return connection.scalar(select(func.count()).where(uploads.c.person == person_of(person_key))) or 0
 
 
-def take_in(connection: Connection, person_key: str, sha256: str) -> None:
-    """The person brought the picture, now; also if they had before."""
-    put(connection, uploads, {"sha256": sha256, "person": person_key}, {"taken": now()})
+def take_in(connection: Connection, person: Person, sha256: str, allowed: Limits = UNLIMITED) -> None:
+    """The person brought the picture, now; also if they had before. Raises :class:`NotAllowed` if they are banned."""
+    (standing,) = accounts.lock(connection, [person], allowed)
+    limits.welcome(standing)
+    put(connection, uploads, {"sha256": sha256, "person": standing.key}, {"taken": now()})
 
 
 def forget(connection: Connection, taken_before: datetime) -> int:
     """Lets go of uploads from before that time; jobs that start from one keep it. How many uploads."""
-    return connection.execute(delete(uploads).where(uploads.c.taken < taken_before)).rowcount
+    people = list(connection.scalars(delete(uploads).where(uploads.c.taken < taken_before).returning(uploads.c.person)))
+    for first in range(0, len(people), _CHUNK):
+        fair.forget(connection, people[first : first + _CHUNK])
+    return len(people)
 
 
 def named(connection: Connection, sha256s: Collection[str]) -> set[str]:

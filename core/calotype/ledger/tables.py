@@ -1,7 +1,8 @@
 """The ledger's tables: what is durable about people, jobs, pictures and deliveries.
 
 One schema for SQLite and PostgreSQL. Changed only together with a migration (``alembic check`` is a test).
-Read by :mod:`~calotype.ledger.fair` (persons, clock), :mod:`~calotype.ledger.queue` and
+Read by :mod:`~calotype.ledger.fair` (persons, clock), :mod:`~calotype.ledger.accounts` and
+:mod:`~calotype.ledger.linking` (persons, accounts), :mod:`~calotype.ledger.queue` and
 :mod:`~calotype.ledger.ending` (jobs), :mod:`~calotype.ledger.starts` (init_images, masks, uploads),
 :mod:`~calotype.ledger.history` and :mod:`~calotype.ledger.outbox`.
 """
@@ -145,7 +146,7 @@ accounts = Table(
 link_codes = Table(
     "link_codes",
     metadata,
-    # SHA-256: whoever reads the database cannot use them.
+    # PBKDF2 with SHA-256: whoever reads the database cannot try all codes before they expire.
     Column("digest", Text, primary_key=True),
     Column("account", Text, nullable=False, unique=True),
     Column("expires", UTCDateTime, nullable=False),

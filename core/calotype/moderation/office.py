@@ -126,6 +126,8 @@ class Office:
 def as_json(thing: BlockedWord | BlockedPicture | Entry) -> dict[str, Any]:
     """As the HTTP API and ``--json`` show it: plain values, times in ISO 8601."""
     shown = asdict(thing)
+    if isinstance(thing, Entry):
+        shown["details"] = dict(thing.details or {})
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in shown.items()}
 
 

@@ -31,7 +31,8 @@ def tiny(tiny_sd1: Path) -> LoadedModel:
 
 def copies(model: LoadedModel, count: int) -> list[LoadedModel]:
     """The same model as if it lay in so many folders."""
-    return [replace(model, info=replace(model.info, folder=Path(f"/m{place}"))) for place in range(count)]
+    infos = [replace(model.info, name=f"m{place}", folder=Path(f"/m{place}")) for place in range(count)]
+    return [replace(model, info=info) for info in infos]
 
 
 def kept(shelf: Shelf) -> list[str]:
@@ -70,6 +71,7 @@ def test_one_is_kept_though_it_is_too_large_and_one_in_use_is_found(tiny: Loaded
     assert kept(shelf) == ["m0"]
     shelf.keep(second)
     assert kept(shelf) == ["m1"]
+    assert shelf.names() == {"m0", "m1"}
     assert shelf.find(first.info) is first, "jobs still use it: it is not loaded a second time"
     shelf.keep(second)
     there = weakref.ref(first)
@@ -78,6 +80,7 @@ def test_one_is_kept_though_it_is_too_large_and_one_in_use_is_found(tiny: Loaded
     gc.collect()
     assert there() is None
     assert shelf.find(info) is None
+    assert shelf.names() == {"m1"}
 
 
 def test_what_was_taken_off_counts_while_it_is_used_and_comes_back(tiny: LoadedModel) -> None:

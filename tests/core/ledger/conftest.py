@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from calotype.ledger import Ledger
-from databases import PostgresServer, postgres_server, sqlite_databases
+from databases import PostgresServer, emptied_server, postgres_server, sqlite_databases
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +23,13 @@ def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         return sqlite_databases(tmp_path_factory.mktemp("sqlite"))
     server: PostgresServer = request.getfixturevalue("postgres")
     return server.ready
+
+
+@pytest.fixture(scope="session")
+def emptied(new_database: Callable[[], str]) -> Callable[[], str]:
+    """Makes a database without rows, of which the one before may be gone: for a test that wants very many."""
+    url = new_database()
+    return (lambda: emptied_server(url)) if url.startswith("postgresql:") else new_database
 
 
 @pytest.fixture

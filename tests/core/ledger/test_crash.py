@@ -34,6 +34,16 @@ for n in range(100_000):
         if n % 2 and ledger.finish(job.id, job.epoch, [], {}):
             say("finished", job.id)
 """
+TOGETHER = """
+from threading import Thread
+def work(n):
+    for k in range(100_000):
+        job = ledger.submit(Person(f"web:{n}"), request, cost=1.0, key=str(k))
+        sys.stdout.write(f"submitted {job.id}\\n")
+        sys.stdout.flush()
+for n in range(16): Thread(target=work, args=(n,), daemon=True).start()
+time.sleep(60)
+"""
 STUCK = """
 say("submitted", ledger.submit(Person("web:a"), request, cost=1.0).id)
 def half(connection):
@@ -79,6 +89,19 @@ def test_killed_at_work(url: str, count: int) -> None:
     if url.startswith("sqlite:"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_killed_while_many_submit_at_once(url: str, count: int) -> None:
+    """What was acknowledged is there, however many of them shared a commit; what is there is whole."""
+    said = kill_after(url, TOGETHER, "submitted", count)
+    submitted = {words[1] for words in said if words[0] == "submitted"}
+    assert len(submitted) >= count
+    with closing(Ledger(url)) as ledger:
+        jobs = {job.id: job for job in ledger.history(None, limit=100_000)}
+        assert submitted <= jobs.keys()
+        assert len(jobs) <= len(submitted) + 16  # one of each thread may be committed and not yet acknowledged
+        assert {job.id for job in ledger.claim(100_000)} == jobs.keys()  # so the counters of their people are right
 
 
 def test_killed_in_the_middle_of_a_transaction(url: str) -> None:

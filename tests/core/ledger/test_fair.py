@@ -6,17 +6,17 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, event, text
+from sqlalchemy import text
 
 from calotype.job import Job, JobStatus
 from calotype.ledger import Ledger
 from calotype.person import Person
 from calotype.request import Request
+from ledger_plans import is_sqlite, plans
 
 REQUEST = Request(prompt="blue cat", seed=7)
 costs = st.sampled_from([0.1, 0.3, 1.0, 1.7, 12.5, 100.0])
@@ -37,10 +37,10 @@ def people(jobs: list[Job]) -> str:
     head_start=st.integers(0, 6),
 )
 def test_service_differs_by_at_most_one_job_each(
-    new_database: Callable[[], str], queues: list[tuple[float, list[float]]], head_start: int
+    emptied: Callable[[], str], queues: list[tuple[float, list[float]]], head_start: int
 ) -> None:
     """In every interval in which two people both have work, whenever either came."""
-    with closing(Ledger(new_database())) as ledger:
+    with closing(Ledger(emptied())) as ledger:
         weight = {str(n): queue[0] for n, queue in enumerate(queues)}
         largest = {str(n): max(queue[1]) / queue[0] for n, queue in enumerate(queues)}
         left: dict[str, int] = {}
@@ -71,9 +71,9 @@ def test_service_differs_by_at_most_one_job_each(
     before=st.integers(0, 10),
 )
 def test_positions_are_the_order_of_the_claims(
-    new_database: Callable[[], str], jobs: list[tuple[str, float]], weight: dict[str, float], before: int
+    emptied: Callable[[], str], jobs: list[tuple[str, float]], weight: dict[str, float], before: int
 ) -> None:
-    with closing(Ledger(new_database())) as ledger:
+    with closing(Ledger(emptied())) as ledger:
         ids = [submit(ledger, person, cost, weight[person]) for person, cost in jobs]
         ledger.claim(before)
         positions = ledger.positions(ids)
@@ -156,37 +156,6 @@ def test_a_cap_passes_people_over_without_losing_their_turn(ledger: Ledger) -> N
     ledger.finish(jobs[0].id, jobs[0].epoch, [], {})
     assert people(ledger.claim(9, at_most_per_person=2)) == "a"
     assert ledger.counts()[JobStatus.RUNNING] == 4
-
-
-def plans(ledger: Ledger, call: Callable[[], Any]) -> list[str]:
-    """The query plan of every statement that the call sends."""
-    sent: list[tuple[str, Any]] = []
-    engine = ledger._database._engine
-
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
-        sent.append((statement, parameters))
-
-    event.listen(engine, "before_cursor_execute", note)
-    call()
-    event.remove(engine, "before_cursor_execute", note)
-    found = []
-    for statement, parameters in sent:
-        if statement.startswith(("SELECT", "UPDATE", "INSERT", "DELETE")) and "pg_advisory" not in statement:
-            found += ledger._database.read(explained, statement, parameters)
-    return found
-
-
-def explained(connection: Connection, statement: str, parameters: Any) -> list[str]:
-    if connection.dialect.name == "sqlite":
-        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-    for way in ("seqscan", "sort", "bitmapscan"):  # of a small table all of it is read and sorted, index or not
-        connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
-    rows = connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {statement}", parameters)
-    return [row[0].strip().removeprefix("->").strip() for row in rows]
-
-
-def is_sqlite(ledger: Ledger) -> bool:
-    return ledger._database._engine.dialect.name == "sqlite"
 
 
 def fill(ledger: Ledger) -> None:

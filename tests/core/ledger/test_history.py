@@ -107,6 +107,8 @@ def test_expire_forgets_people_of_whom_nothing_is_left(ledger: Ledger) -> None:
     finished(ledger, ANN, "a" * 64)
     finished(ledger, BEN, "b" * 64)
     finished(ledger, BEN, "c" * 64)  # the clock has passed Ann's tag by now, but not Ben's
+    # what they spent of a day's budget is kept for as long as that day lasts
+    ledger._database.write(lambda connection: connection.execute(text("UPDATE persons SET spent_on = '2020-01-01'")))
     assert ledger.expire(datetime.now(UTC) + FUTURE) == 3
     left = ledger._database.read(lambda c: list(c.scalars(text("SELECT key FROM persons"))))
     assert left == [BEN.key]

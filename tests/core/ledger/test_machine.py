@@ -1,25 +1,54 @@
-"""Any sequence of steps, with crashes in between: nothing lost, nothing recorded twice, the counters right."""
+"""Any sequence of steps, with crashes and clocks that jump in between, on both databases.
+
+Life: nothing lost, nothing recorded twice, one outbox row a result, the counters right. Turns: whatever comes and goes,
+two people who always wait are served alike. ``CALOTYPE_TEST_MACHINE_EXAMPLES=1000`` runs them for longer.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import text
 
 from calotype.job import JobStatus, Picture
-from calotype.ledger import Ledger
+from calotype.ledger import Ledger, rows
+from calotype.ledger.warm import SLACK
 from calotype.person import Person
 from calotype.request import Request
 
 PEOPLE = [Person("a", weight=1.0), Person("b", weight=2.0), Person("c", weight=0.5)]
 REQUEST = Request(prompt="blue cat", seed=7)
 MAX_ATTEMPTS = 3
+EXAMPLES = int(os.environ.get("CALOTYPE_TEST_MACHINE_EXAMPLES", "6"))
+EVER = datetime(9000, 1, 1, tzinfo=UTC)
+MODELS = ["x", "y"]
+
+
+class Clock(datetime):
+    """The time of the process, which anybody may set."""
+
+    ahead = timedelta()
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return datetime.now(tz) + cls.ahead
+
+
+@pytest.fixture(autouse=True)
+def a_clock_that_jumps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(rows, "datetime", Clock)
+    yield
+    Clock.ahead = timedelta()
 
 
 @dataclass
@@ -146,6 +175,40 @@ class Life(RuleBasedStateMachine):
             self.undelivered[delivery.job.id] -= 1
             self.ledger.delivered(delivery.id)
 
+    @rule(failed_for_ever=st.booleans())
+    def deliver_in_vain(self, failed_for_ever: bool) -> None:
+        for delivery in self.ledger.deliveries("web", limit=1):
+            self.undelivered[delivery.job.id] -= 1
+            self.ledger.delivery_failed(delivery.id, "503", None if failed_for_ever else EVER)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def erase(self, data: st.DataObject) -> None:
+        job_id = self.chosen(data, *JobStatus)
+        final = self.jobs[job_id].status.final
+        assert self.ledger.erase(job_id) == final
+        if final:
+            self._gone({job_id})
+
+    @rule(limit=st.integers(0, 3))
+    def expire(self, limit: int) -> None:
+        final = set(self.those(*(status for status in JobStatus if status.final)))
+        assert self.ledger.expire(EVER, limit) == min(limit, len(final))
+        gone = self.jobs.keys() - {job.id for job in self.ledger.history(None, limit=1000)}
+        assert gone <= final
+        assert len(gone) == min(limit, len(final))
+        self._gone(gone)
+
+    def _gone(self, gone: set[str]) -> None:
+        for job_id in gone:
+            del self.jobs[job_id]
+            del self.undelivered[job_id]
+        self.keys = {key: job_id for key, job_id in self.keys.items() if job_id not in gone}
+
+    @rule(hours=st.sampled_from([-1000, -1, 1, 1000]))
+    def clock_jump(self, hours: int) -> None:
+        Clock.ahead += timedelta(hours=hours)
+
     @invariant()
     def nothing_lost_and_nothing_twice(self) -> None:
         stored = {job.id: job for job in self.ledger.history(None, limit=1000)}
@@ -160,6 +223,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def the_outbox_holds_each_undelivered_result_once(self) -> None:
         assert Counter(delivery.job.id for delivery in self.ledger.deliveries("web")) == +self.undelivered
+        assert set(self.undelivered.values()) <= {0, 1}
 
     @invariant()
     def counters_are_right(self) -> None:
@@ -171,10 +235,100 @@ class Life(RuleBasedStateMachine):
         return self.ledger._database.read(lambda connection: list(connection.execute(text(sql))))
 
 
-def test_any_sequence_of_steps(new_database: Callable[[], str]) -> None:
+class Turns(RuleBasedStateMachine):
+    """Who is served, among people who come and go: the bound of fair queueing, with loaded models or without.
+
+    No release and no cap: a charge that is given back, and a person who is passed over, are other people's service.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.ledger = Ledger(url)
+        self.url = url
+        self.waiting: Counter[str] = Counter()
+        self.charged = dict.fromkeys((person.key for person in PEOPLE), 0.0)
+        self.gaps: dict[tuple[str, str], list[float]] = {}
+        self.running: list[tuple[str, int]] = []
+        self.slack = 0.0
+
+    def teardown(self) -> None:
+        self.ledger.close()
+
+    @rule(person=st.sampled_from(PEOPLE), cost=st.sampled_from([0.1, 1.0, 7.3]), model=st.sampled_from(MODELS))
+    def submit(self, person: Person, cost: float, model: str) -> None:
+        self.ledger.submit(person, REQUEST.model_copy(update={"model": model}), cost=cost)
+        self.waiting[person.key] += 1
+
+    @rule(
+        person=st.sampled_from(PEOPLE),
+        several=st.lists(st.tuples(st.sampled_from([0.1, 1.0, 7.3]), st.sampled_from(MODELS)), min_size=2, max_size=8),
+    )
+    def submit_several(self, person: Person, several: list[tuple[float, str]]) -> None:
+        for cost, model in several:
+            self.submit(person, cost, model)
+
+    @precondition(lambda self: +self.waiting)
+    @rule(loaded=st.sets(st.sampled_from(MODELS), max_size=1), times=st.integers(1, 6))
+    def claim(self, loaded: set[str], times: int) -> None:
+        for _ in range(min(times, self.waiting.total())):
+            (job,) = self.ledger.claim(loaded=loaded)
+            if loaded:
+                self.slack = SLACK
+            self.charged[job.person] += job.cost / job.weight
+            self.waiting[job.person] -= 1
+            self.running.append((job.id, job.epoch))
+            self.both_wait()
+            self.the_service_differs_by_at_most_one_job_each_and_the_slack()
+
+    @precondition(lambda self: self.running)
+    @rule(finished=st.booleans())
+    def end(self, finished: bool) -> None:
+        job_id, epoch = self.running.pop()
+        assert self.ledger.finish(job_id, epoch, [], {}) if finished else self.ledger.cancel(job_id)
+
+    @precondition(lambda self: +self.waiting)
+    @rule(data=st.data())
+    def cancel_one_that_waits(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from([j for j in self.ledger.history(None) if j.status is JobStatus.QUEUED]))
+        self.ledger.cancel(job.id)
+        self.waiting[job.person] -= 1
+
+    @rule()
+    def forget_what_is_over(self) -> None:
+        self.ledger.expire(EVER)
+
+    @rule(hours=st.sampled_from([-1000, 1000]))
+    def clock_jump(self, hours: int) -> None:
+        Clock.ahead += timedelta(hours=hours)
+
+    @rule()
+    def another_process(self) -> None:
+        self.ledger.close()
+        self.ledger = Ledger(self.url)
+
+    @invariant()
+    def both_wait(self) -> None:
+        """An interval begins when both have work and ends when one has none."""
+        for pair in combinations(sorted(self.charged), 2):
+            if all(self.waiting[person] for person in pair):
+                difference = self.charged[pair[0]] - self.charged[pair[1]]
+                self.gaps.setdefault(pair, []).append(difference)
+            else:
+                self.gaps.pop(pair, None)
+
+    @invariant()
+    def the_service_differs_by_at_most_one_job_each_and_the_slack(self) -> None:
+        weight = {person.key: person.weight for person in PEOPLE}
+        for pair, differences in self.gaps.items():
+            bound = (1 + self.slack) * sum(7.3 / weight[person] for person in pair)
+            assert max(differences) - min(differences) <= bound + 1e-9
+
+
+@pytest.mark.parametrize("machine", [Life, Turns])
+def test_any_sequence_of_steps(machine: Callable[[str], RuleBasedStateMachine], emptied: Callable[[], str]) -> None:
     run_state_machine_as_test(
-        lambda: Life(new_database()),  # type: ignore[arg-type]  # it only wants something to call
+        lambda: machine(emptied()),  # type: ignore[arg-type]  # it only wants something to call
         settings=settings(
-            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=EXAMPLES, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
