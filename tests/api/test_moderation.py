@@ -39,7 +39,8 @@ def test_words(api: httpx.Client, operator: httpx.Client) -> None:
     entries = data(operator.get("/v1/moderation/audit", params={"subject": "marzipan pig"}))
     assert [each["action"] for each in entries] == ["unblock_word", "block_word"]
     (refusal, *_) = data(operator.get("/v1/moderation/audit", params={"limit": 2, "before": entries[0]["id"]}))
-    assert (refusal["actor"], refusal["details"]) == ("api:127.0.0.1", {"rule": "blocked word: marzipan pig"})
+    assert refusal["actor"] == refusal["subject"] != "operator"
+    assert (refusal["action"], refusal["details"]) == ("refuse_prompt", {"rule": "blocked word: marzipan pig"})
 
 
 def test_a_picture_of_a_job(api: httpx.Client, operator: httpx.Client) -> None:
