@@ -17,7 +17,7 @@ from calotype_api import errors
 from calotype_api.cookies import Cookies
 from calotype_api.door import Door
 from calotype_api.origin import Origin
-from calotype_api.routes import catalog, health, history, images, jobs, models, people, schedule, uploads
+from calotype_api.routes import catalog, health, history, images, jobs, models, moderation, people, schedule, uploads
 from calotype_api.stopping import Stopping
 
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -31,7 +31,7 @@ def create_app(studio: Studio, settings: Settings, operator_token: str, visitors
     visitors = visitors or Visitors(secrets.token_bytes(32))
     app = FastAPI(title="Calotype", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     door = app.state.door = Door(studio, settings, operator_token, visitors)
-    for module in (health, images, jobs, history, uploads, models, catalog, people, schedule):
+    for module in (health, images, jobs, history, uploads, models, catalog, people, schedule, moderation):
         app.include_router(module.router)
     app.add_api_route("/v1/{path:path}", _no_such_path, methods=_METHODS)  # else a page mounted at / would answer
     errors.install(app)

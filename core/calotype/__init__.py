@@ -3,8 +3,11 @@
 A plugin imports from here only. torch is not imported by this module.
 """
 
+from calotype.person import Person
 from calotype.plugins.hookspecs import hookimpl
 from calotype.postprocess import PictureInfo, PostProcessor
+from calotype.request import Request
+from calotype.review import Refusal, ReviewInfo
 from calotype.sampling import (
     Estimate,
     Latents,
@@ -26,9 +29,13 @@ __all__ = [
     "NoiseLevels",
     "NoiseSource",
     "Params",
+    "Person",
     "PictureInfo",
     "PostProcessor",
     "Query",
+    "Refusal",
+    "Request",
+    "ReviewInfo",
     "Sampler",
     "Sampling",
     "Schedule",

@@ -19,8 +19,9 @@ from calotype.engine.assignment import Host, HostListener
 from calotype.errors import CalotypeError, SetupError
 from calotype.home import Home
 from calotype.leader import Chore, Leader
-from calotype.moderation import PromptReview
+from calotype.moderation.prompts import PromptReview
 from calotype.plugins.registry import Registry
+from calotype.review import Reviews
 from calotype.studio import Studio
 from calotype.turns import Turns
 from calotype.work import Work
@@ -28,8 +29,11 @@ from calotype.work import Work
 if TYPE_CHECKING:
     from calotype.chores import Chores
     from calotype.dispatch import Dispatcher
+    from calotype.dispatch.recording import Screen
     from calotype.images.store import ImageStore
     from calotype.ledger import Ledger
+    from calotype.moderation.desk import Moderation
+    from calotype.moderation.office import Office
     from calotype.relay import Relay
 
 log = logging.getLogger(__name__)
@@ -37,7 +41,7 @@ log = logging.getLogger(__name__)
 
 def catalog_for(settings: Settings) -> Catalog:
     """What can be asked for under these settings. No torch. Raises :class:`SetupError` or :class:`ModelError`."""
-    registry = Registry.discover(settings.plugins)
+    registry = Registry.discover(settings.plugins, public=settings.public)
     models = [inspect(settings.model)] if settings.model is not None else []
     catalog = Catalog(registry, [*models, inspect(EMBEDDED)])
     for folder in Home(settings.home, settings.images).remembered_models():
@@ -64,20 +68,24 @@ async def open_service(
     from calotype.ledger import Ledger
     from calotype.ledger.migrate import upgrade
 
-    review = PromptReview.load(home.folder / "blocked_words.txt")
     url = home.database_url if settings.database_url is None else settings.database_url.get_secret_value()
     await asyncio.to_thread(upgrade, url, home.backups)
     async with AsyncExitStack() as stack:
-        ledger, store, bus = Ledger(url, settings.limits), ImageStore(home.images), Bus()
+        ledger, store, bus = Ledger(url, settings.limits), ImageStore(home.images), _bus(settings, catalog)
         stack.callback(ledger.close)
         await asyncio.to_thread(ledger.people.apply_roles)
         folders = [store.folder] if ledger.shared else [store.folder, home.folder]
         disk = Disk(folders, settings.disk_free_gb)
-        dispatcher = _dispatcher(settings, home, catalog, ledger, store, bus, disk, only_own) if engine else None
+        moderation = moderation_for(settings, home, ledger, catalog.registry.reviews)
+        dispatcher = (
+            _dispatcher(settings, home, catalog, ledger, store, bus, moderation.screen, disk, only_own)
+            if engine
+            else None
+        )
         relay = await asyncio.to_thread(_begin, settings, ledger, store, bus, engine)
         work = await stack.enter_async_context(_at_work(ledger, bus, dispatcher, relay, disk, settings.drain_seconds))
         turns = Turns(None if relay is None else relay.session)
-        studio = Studio(ledger, store, catalog, bus, work, review, remember=home.remember_model, turns=turns)
+        studio = Studio(ledger, store, catalog, bus, work, moderation, remember=home.remember_model, turns=turns)
         chores = Chores(ledger, store, retention_days=settings.retention_days, retention_gb=settings.retention_gb)
         duties = _chores(ledger, relay, bus, chores, work, None if only_own else studio)
         await stack.enter_async_context(_leading(Leader(ledger, None if relay is None else relay.session, duties)))
@@ -92,6 +100,7 @@ def _dispatcher(
     ledger: Ledger,
     store: ImageStore,
     bus: Bus,
+    screen: Screen,
     disk: Disk,
     only_own: bool,
 ) -> Dispatcher:
@@ -128,6 +137,7 @@ def _dispatcher(
         catalog,
         bus,
         make_host,
+        screen,
         slots=settings.slots,
         residents=settings.residents,
         only_own=only_own,
@@ -228,3 +238,33 @@ async def _leading(leader: Leader) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.to_thread(leader.stop)  # a chore at work may need this event loop
+
+
+@asynccontextmanager
+async def open_office(settings: Settings, home: Home) -> AsyncIterator[Office]:
+    """The operator's side of moderation without an engine, on a home that this process owns."""
+    from calotype.images.store import ImageStore
+    from calotype.ledger import open_ledger
+    from calotype.moderation.office import Office
+
+    url = home.database_url if settings.database_url is None else settings.database_url.get_secret_value()
+    ledger = await asyncio.to_thread(open_ledger, url, home.backups)
+    try:
+        yield Office(ledger, ImageStore(home.images))
+    finally:
+        ledger.close()
+
+
+def moderation_for(settings: Settings, home: Home, ledger: Ledger, reviews: Reviews) -> Moderation:
+    """What is allowed under these settings. Raises :class:`SetupError` for a word list that cannot be read."""
+    from calotype.moderation.desk import Limits, Moderation
+
+    words = PromptReview.load(home.blocked_words, use_bundled=settings.bundled_words)
+    if settings.public and not any(True for _ in reviews.of_pictures()):
+        log.warning("public, and no plugin reviews pictures: only words and blocked pictures are looked at")
+    return Moderation(ledger.blocked, words, reviews, Limits(settings.plugin_seconds, settings.postprocess_seconds))
+
+
+def _bus(settings: Settings, catalog: Catalog) -> Bus:
+    unreviewed = settings.public and any(True for _ in catalog.registry.reviews.of_pictures())
+    return Bus(previews=not unreviewed if settings.previews == "auto" else settings.previews == "on")

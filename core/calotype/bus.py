@@ -92,7 +92,9 @@ class Bridge(Protocol):
 class Bus:
     """Events by job. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, previews: bool = True) -> None:
+        """Without ``previews`` nobody is shown a picture before it is finished."""
+        self._previews = previews
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
         self._number = 0
         self._lock = threading.Lock()
@@ -155,6 +157,8 @@ class Bus:
 
     def is_watched(self, job_id: str) -> bool:
         """Whether a preview of this job would be seen."""
+        if not self._previews:
+            return False
         return job_id in self._watchers or (self._bridge is not None and self._bridge.is_watched_elsewhere(job_id))
 
     def _remove(self, watcher: Watcher) -> None:

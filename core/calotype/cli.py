@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from calotype import __version__
 from calotype.cli_db import db_app
 from calotype.cli_history import history_app
+from calotype.cli_moderation import moderation_app
 from calotype.cli_people import people_app
 from calotype.cli_plugins import plugins_app
 from calotype.cli_schedule import schedule_app
@@ -34,6 +35,7 @@ app.add_typer(db_app, name="db")
 app.add_typer(people_app, name="people")
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(history_app, name="history")
+app.add_typer(moderation_app, name="moderation")
 
 
 @app.command()

@@ -26,7 +26,7 @@ from calotype.config import Settings
 from calotype.errors import BadRequest, CalotypeError
 from calotype.events import Cancelled, Event, Failed
 from calotype.home import Home
-from calotype.moderation import PromptReview
+from calotype.moderation.prompts import PromptReview
 from calotype.request import SEED_LIMIT, Request
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def check(wish: Wish) -> Order:
     order = Order(wish, settings, Home(settings.home, settings.images), catalog, request, target, files)
     try:
         resolved = catalog.resolve(request)
-        PromptReview.load(order.home.folder / "blocked_words.txt").check(resolved)
+        words = PromptReview.load(order.home.blocked_words, use_bundled=settings.bundled_words)
+        words.check(resolved)
     except BadRequest as error:
         if order.home.server() is not None:  # it may have other models and plugins: let it judge
             return replace(order, doubt=error)

@@ -107,7 +107,8 @@ def _table(registry: Registry, rows: Iterable[PluginInfo]) -> Table:
     for column in ("plugin", "version", "adds", "state"):
         table.add_column(column, overflow="fold")
     for info in rows:
-        adds = "\n".join(f"{kind} {thing.name}" for kind, thing in _things(registry, info))
+        reviews = [f"review of {what}" for what in info.reviews]
+        adds = "\n".join([*(f"{kind} {thing.name}" for kind, thing in _things(registry, info)), *reviews])
         state = ("on, bundled" if info.bundled else "on") if info.on else f"off: {info.problem}"
         # Text, since a reason may hold square brackets, which would be read as markup
         table.add_row(*(Text(cell) for cell in (info.name, info.version, adds or "–", state)))
@@ -151,6 +152,8 @@ def _checked(found: _Found) -> Iterator[tuple[str, list[Check]]]:
         return
     (entry, *_) = entry_points(group=GROUP, name=found.info.name)
     yield "module", testing.check_import(entry.module)
+    if found.info.reviews and len(found.things) == len(found.info.adds):  # else one thing was asked for by its name
+        yield "reviews", testing.check_reviews(entry.load())
     for kind, thing in found.things:
         if isinstance(thing, Sampler):
             checks = testing.check_sampler(thing)

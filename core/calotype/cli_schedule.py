@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from calotype.request import GUIDANCE_LIMIT, IMAGES_LIMIT, STEPS_LIMIT
+from calotype.request import GUIDANCE_LIMIT, IMAGES_LIMIT, STEPS_LIMIT, Request
 
 if TYPE_CHECKING:
     from calotype.config import Settings
     from calotype.home import Home
+    from calotype.person import Person
     from calotype.timetable import Timetable
 
 schedule_app = typer.Typer(help="Have prompts submitted at set times.", rich_markup_mode=None)
@@ -120,10 +121,13 @@ async def _here(
     settings: Settings, home: Home, act: Callable[[Timetable], Awaitable[dict[str, Any]]]
 ) -> dict[str, Any]:
     """On the database itself; whatever is added is submitted while a service runs."""
-    from calotype.bootstrap import catalog_for
+    from calotype.bootstrap import catalog_for, moderation_for
     from calotype.errors import SetupError
     from calotype.ledger import Ledger, upgrade
     from calotype.timetable import Timetable
+
+    async def check(request: Request, person: Person) -> None:
+        await moderation.check_prompt(catalog.resolve(request), person)
 
     async def submit(*_: Any, **__: Any) -> Any:
         raise SetupError("schedule: nothing is submitted without a service")
@@ -133,7 +137,8 @@ async def _here(
     await asyncio.to_thread(upgrade, url, home.backups)
     ledger = Ledger(url, settings.limits)
     try:
-        return await act(Timetable(ledger.timetable, catalog.resolve, submit))
+        moderation = moderation_for(settings, home, ledger, catalog.registry.reviews)
+        return await act(Timetable(ledger.timetable, check, submit))
     finally:
         ledger.close()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from calotype.errors import Problem, SetupError
@@ -57,7 +57,15 @@ class Settings(BaseSettings):
     plugin_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
     """Seconds that a sampler may take from one query to the next, or a schedule for its levels."""
     postprocess_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 60.0
-    """Seconds that a post-processor may take for one picture."""
+    """Seconds that a post-processor, or a review, may take for one picture."""
+    public: bool = False
+    """Strangers can reach the service: what a review cannot judge is refused, the bundled list of words stays on, and
+    a listed plugin that cannot be loaded stops the start."""
+    bundled_words: bool = True
+    """Whether the bundled list of words is applied. Always in public mode."""
+    previews: Literal["auto", "on", "off"] = "auto"
+    """Whether pictures are shown while they are made. auto: except in public mode with a plugin that reviews pictures,
+    since a preview shows what may be refused in the end."""
     model_memory: Annotated[int, Field(ge=1)] | None = None
     """Megabytes (10**6) that loaded models may take. None: half of the device's memory."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -85,6 +93,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("bundled_words")
+    @classmethod
+    def _needed_in_public(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and info.data.get("public"):
+            raise ValueError("cannot be switched off while CALOTYPE_PUBLIC is on")
+        return value
 
     @property
     def limits(self) -> Limits:

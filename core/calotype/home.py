@@ -45,6 +45,11 @@ class Home:
         return self._images or self.folder / "images"
 
     @property
+    def blocked_words(self) -> Path:
+        """The operator's list of what prompts may not hold."""
+        return self.folder / "blocked_words.txt"
+
+    @property
     def backups(self) -> Path:
         """Folder of copies of the database, made before it is upgraded."""
         return self.folder / "backups"

@@ -18,7 +18,8 @@ from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued
 from calotype.images.intake import UPLOAD_AGE, check_proportions, encode, read_picture
 from calotype.images.store import name_of
 from calotype.job import Job, JobStatus
-from calotype.moderation import PromptReview
+from calotype.moderation.desk import Moderation
+from calotype.moderation.office import Office
 from calotype.people import People
 from calotype.person import Person
 from calotype.request import Request
@@ -44,7 +45,7 @@ class Studio:
         catalog: Catalog,
         bus: Bus,
         work: Work,
-        review: PromptReview,
+        moderation: Moderation,
         *,
         remember: Callable[[Path], None] = lambda folder: None,
         turns: Turns | None = None,
@@ -54,11 +55,13 @@ class Studio:
         self._store = store
         self._bus = bus
         self._work = work
-        self._review = review
+        self._moderation = moderation
+        self.moderation = Office(ledger, store, moderation.refresh)
+        """What an operator blocks, and the audit."""
         self._remember = remember
         self.people = People(ledger.people, self._tell_called_off)
         self.turns = turns or Turns()
-        self.timetable = Timetable(ledger.timetable, self._checked, self.submit)
+        self.timetable = Timetable(ledger.timetable, self._check_wish, self.submit)
         self._taking_in = asyncio.Lock()
         self.archive = Archive(ledger, store, self)
 
@@ -99,9 +102,11 @@ class Studio:
         Raises :class:`BadRequest`, :class:`LimitReached` for a cap or budget that is used up, :class:`NotAllowed` if
         they are banned; then nothing is written.
         """
-        resolved = self._checked(request)
-        if resolved.init_image is not None and (key is None or not await self._is_known(key, person)):
-            await asyncio.to_thread(self._check_start, resolved, person)
+        resolved = self.catalog.resolve(request)
+        if key is None or not await self._is_known(key, person):
+            await self._moderation.check_prompt(resolved, person)
+            if resolved.init_image is not None:
+                await asyncio.to_thread(self._check_start, resolved, person)
         cost = self.catalog.cost(resolved)
         job = await asyncio.to_thread(
             self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to, parent=parent
@@ -109,10 +114,8 @@ class Studio:
         self._work.submitted(job.id)
         return job
 
-    def _checked(self, request: Request) -> Request:
-        resolved = self.catalog.resolve(request)
-        self._review.check(resolved)
-        return resolved
+    async def _check_wish(self, request: Request, person: Person) -> None:
+        await self._moderation.check_prompt(self.catalog.resolve(request), person)
 
     async def _is_known(self, key: str, person: Person) -> bool:
         return await asyncio.to_thread(self._ledger.knows, person.key, key)
@@ -127,7 +130,9 @@ class Studio:
             return await asyncio.to_thread(self._take_in, data, person)
 
     def _take_in(self, data: bytes, person: Person) -> str:
-        png = encode(read_picture(data))
+        picture = read_picture(data)
+        self._moderation.check_upload(picture, person)
+        png = encode(picture)
         full = not person.operator and self._ledger.uploads(person.key) >= UPLOADS_LIMIT
         if full and not self._ledger.may_use(person, name_of(png)):  # one that is there already adds nothing
             hours = int(UPLOAD_AGE.total_seconds() / 3600)

@@ -35,7 +35,7 @@ class Submit(Protocol):
 class Timetable:
     """Coroutines of the studio's event loop; the ledger works in threads."""
 
-    def __init__(self, records: Records, check: Callable[[Request], Request], submit: Submit) -> None:
+    def __init__(self, records: Records, check: Callable[[Request, Person], Awaitable[None]], submit: Submit) -> None:
         """``check`` raises :class:`BadRequest` for what would not be accepted."""
         self._records, self._check, self._submit = records, check, submit
 
@@ -54,7 +54,7 @@ class Timetable:
         """
         if request.init_image is not None:
             raise BadRequest.of("init_image", "a scheduled prompt cannot start from a picture: uploads are not kept")
-        self._check(request)
+        await self._check(request, person)
         return await asyncio.to_thread(self._records.add, person, cron, timezone, request, reply_to)
 
     async def list(self, person: Person) -> list[ScheduledPrompt]:

@@ -12,6 +12,7 @@ from PIL import Image
 from calotype.errors import BadRequest
 from calotype.job import JobStatus
 from calotype.request import SEED_LIMIT
+from calotype.review import Refusal, Reviewer, Reviews
 from calotype_bot.imagine import request_of
 from calotype_bot.options import propose, read
 
@@ -253,6 +254,30 @@ def test_the_same_interaction_twice(house: House) -> None:
         assert len(await at.jobs()) == before + 1
         assert len(at.public()) == 1
         assert not result.followups
+
+    house.run(scenario)
+
+
+def test_a_refused_picture_and_a_refused_prompt_are_told_in_plain_words(house: House) -> None:
+    async def scenario(at: Stage) -> None:
+        registry = at.studio.catalog.registry
+        before, kept = len(await at.jobs()), registry.reviews
+        no = Refusal("shows a duck; ask for another bird", "secret score")
+        registry.reviews = Reviews((Reviewer("ducks", picture=lambda image, info: no),))
+        try:
+            result = await at.imagine()
+        finally:
+            registry.reviews = kept
+        assert result.response is not None
+        said = words(result.response).replace("\\", "")
+        assert "This picture failed: the picture was not given out: shows a duck; ask for another bird" in said
+        assert "secret" not in said
+        assert result.response.attachments == []
+        refused = await at.imagine(prompt="nude child")
+        told = refused.followups[0] if refused.followups else refused.response
+        assert told is not None and told.ephemeral
+        assert "asks for something that no service may make" in told.content
+        assert len(await at.jobs()) == before + 1
 
     house.run(scenario)
 

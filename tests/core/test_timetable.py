@@ -19,7 +19,8 @@ from calotype.config import Settings
 from calotype.errors import BadRequest, DatabaseError, NotAllowed
 from calotype.images.store import ImageStore
 from calotype.ledger import Ledger, timetable
-from calotype.moderation import PromptReview
+from calotype.moderation.desk import Limits, Moderation
+from calotype.moderation.prompts import PromptReview
 from calotype.person import OPERATOR, Person
 from calotype.request import Request
 from calotype.studio import Studio
@@ -66,7 +67,8 @@ async def studio_at(url: str, folder: Path, catalog: Catalog) -> AsyncIterator[S
     settings = Settings.load(home=folder, roles={"member": {"queued": 2}})
     with closing(Ledger(url, settings.limits)) as ledger:
         store = ImageStore(folder / "images")
-        yield Studio(ledger, store, catalog, Bus(), NoWork(), PromptReview(["gore"]))
+        moderation = Moderation(ledger.blocked, PromptReview(["gore"]), catalog.registry.reviews, Limits(10, 10))
+        yield Studio(ledger, store, catalog, Bus(), NoWork(), moderation)
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:

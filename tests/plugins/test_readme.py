@@ -9,11 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import calotype
 from calotype.plugins import hookspecs
 from calotype.plugins.registry import Registry
-from calotype.plugins.testing import assert_all, check_import, check_postprocessor, check_sampler, check_schedule
+from calotype.plugins.testing import (
+    assert_all,
+    check_import,
+    check_postprocessor,
+    check_reviews,
+    check_sampler,
+    check_schedule,
+)
 from strangers import write_plugin
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +38,11 @@ def plugins(text: str) -> list[str]:
     return [block for block in blocks(text, "python") if "@calotype.hookimpl" in block]
 
 
-@pytest.fixture(params=plugins(PAGE) + plugins(FRONT_PAGE), ids=lambda source: re.findall(r"class (\w+)\(", source)[-1])
+def called(source: str) -> str:
+    return [*re.findall(r"def (calotype_review_\w+)", source), *re.findall(r"class (\w+)\(", source)][-1]
+
+
+@pytest.fixture(params=plugins(PAGE) + plugins(FRONT_PAGE), ids=called)
 def shown(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, Registry]]:
@@ -50,8 +62,11 @@ def test_what_the_page_shows_keeps_the_contract(shown: tuple[str, Registry]) -> 
     _, registry = shown
     (info,) = [info for info in registry.plugins if info.name == "my_plugin"]
     assert info.on, info.problem
-    (name,) = info.adds
     assert_all(check_import("my_plugin"))
+    if info.reviews:
+        assert_all(check_reviews(sys.modules["my_plugin"]))
+        return
+    (name,) = info.adds
     if name in registry.samplers:
         assert_all(check_sampler(registry.samplers[name]))
     elif name in registry.schedules:
@@ -62,7 +77,8 @@ def test_what_the_page_shows_keeps_the_contract(shown: tuple[str, Registry]) -> 
 
 def test_what_the_page_shows_is_short(shown: tuple[str, Registry]) -> None:
     source, _ = shown
-    assert len(source.splitlines()) <= (20 if "PostProcessor" in source else 30)
+    lines = [line for line in source.splitlines() if line]
+    assert len(lines) <= (10 if "_review_" in source else 20 if "PostProcessor" in source else 30)
 
 
 def test_other_code_on_the_page_runs() -> None:
@@ -92,3 +108,24 @@ def test_every_method_and_attribute_is_on_the_page(kind: type) -> None:
     own = {*vars(kind), *vars(kind)["__annotations__"]}
     for name in (name for name in own if not name.startswith("_")):
         assert re.search(rf"`{name}[`(]", PAGE), name
+
+
+@pytest.mark.parametrize("name", [f"info.{name}" for name in calotype.ReviewInfo.__dataclass_fields__])
+def test_all_that_a_review_is_told_is_on_the_page(name: str) -> None:
+    assert f"`{name}`" in PAGE
+
+
+def test_the_review_on_the_page_refuses_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source,) = [block for block in plugins(PAGE) if "_review_" in block]
+    write_plugin(tmp_path, "my_plugin", source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    reviews = Registry.discover(["my_plugin"]).reviews
+    sys.modules.pop("my_plugin", None)
+    ((_, prompt),), ((_, picture),) = reviews.of_prompts(), reviews.of_pictures()
+    anna, operator = calotype.Person("web:anna"), calotype.Person("operator", operator=True)
+    duck = calotype.Request(prompt="A Rubber Duck")
+    assert prompt(duck, anna) == calotype.Refusal("no rubber ducks here; ask for another bird", "duck rule")
+    assert prompt(duck, operator) is None
+    info = calotype.ReviewInfo("web:anna", "night")
+    assert picture(Image.new("RGB", (8, 8)), info) == calotype.Refusal("came out all black; try another seed")
+    assert picture(Image.new("RGB", (8, 8), "white"), info) is None

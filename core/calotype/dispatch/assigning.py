@@ -33,6 +33,7 @@ def assign(catalog: Catalog, job: Job, store: ImageStore) -> Assignment:
         schedule=registry.schedules[request.schedule],
         schedule_params=catalog.params(request, request.schedule),
         postprocess=catalog.postprocess_chain(request),
+        reviews=registry.reviews,
         init_image=None if request.init_image is None else store.path(request.init_image),
         mask=None if request.mask is None else store.path(request.mask),
     )
@@ -48,7 +49,7 @@ def plugins_of(catalog: Catalog, assignment: Assignment) -> dict[str, str]:
     """Versions of the plugins that take part in a job, by name."""
     names = [assignment.sampler.name, assignment.schedule.name, *(p.name for p, _ in assignment.postprocess)]
     infos = catalog.registry.plugins
-    return {info.name: info.version for info in infos if info.on and set(info.adds) & set(names)}
+    return {info.name: info.version for info in infos if info.on and (info.reviews or set(info.adds) & set(names))}
 
 
 def is_ours(error: BaseException) -> bool:

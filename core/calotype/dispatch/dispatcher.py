@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from calotype.bus import Bus
@@ -17,11 +18,12 @@ from calotype.dispatch.assigning import assign, is_ours, made_with, plugins_of
 from calotype.dispatch.listener import Listener
 from calotype.dispatch.pausing import Pauses
 from calotype.dispatch.positions import Positions
+from calotype.dispatch.recording import Recorder, Screen
 from calotype.engine.assignment import Assignment, Host, HostListener, Rendered
 from calotype.errors import BadRequest, SetupError
 from calotype.events import Failed, Finished
 from calotype.images.store import ImageStore
-from calotype.job import Job, Picture
+from calotype.job import Job
 from calotype.ledger import Ledger
 
 _AGAIN: Final = 1.0
@@ -35,7 +37,10 @@ MakeHost = Callable[[HostListener], Host]
 
 
 class Dispatcher:
-    """Between the ledger and one host. ``make_host`` blocks while the model loads; it runs in a thread."""
+    """Between the ledger and one host. ``make_host`` blocks while the model loads; it runs in a thread.
+
+    ``screen`` says which pictures may be given out.
+    """
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class Dispatcher:
         catalog: Catalog,
         bus: Bus,
         make_host: MakeHost,
+        screen: Screen,
         *,
         slots: int,
         residents: int,
@@ -57,6 +63,7 @@ class Dispatcher:
         """
         self._ledger, self._store, self._catalog, self._bus = ledger, store, catalog, bus
         self._make_host = make_host
+        self._recorder = Recorder(ledger, store, screen)
         self._slots, self._cap = slots, residents
         self._residents: dict[str, Assignment] = {}
         self._pauses = Pauses(residents)
@@ -270,17 +277,10 @@ class Dispatcher:
 
     def _rendered(self, assignment: Assignment, pictures: Sequence[Rendered], record: Mapping[str, Any]) -> None:
         recorded = {**record, **self._made_with, "plugins": plugins_of(self._catalog, assignment)}
-
-        def write() -> tuple[Picture, ...] | None:
-            stored = tuple(
-                Picture(p.index, p.seed, self._store.put(p.png), p.width, p.height, p.notes) for p in pictures
-            )
-            return stored if self._ledger.finish(assignment.job_id, assignment.epoch, stored, recorded) else None
-
-        stored = self._written(assignment, write)
-        if stored is not None:
-            log.info("job %s finished", assignment.job_id)
-            self._bus.publish(Finished(assignment.job_id, stored))
+        ended = self._written(assignment, partial(self._recorder.record, assignment, pictures, recorded))
+        if ended is not None:
+            log.info("job %s %s", assignment.job_id, "finished" if isinstance(ended, Finished) else ended.reason)
+            self._bus.publish(ended)
 
     def _failed(self, assignment: Assignment, reason: str) -> None:
         if self._written(assignment, lambda: self._ledger.fail(assignment.job_id, assignment.epoch, reason)):

@@ -11,6 +11,7 @@ from calotype.checkpoint import ModelInfo
 from calotype.events import Preview
 from calotype.postprocess import PostProcessor
 from calotype.request import Request
+from calotype.review import Refusal, Reviews
 from calotype.sampling import Params, Sampler, Schedule
 
 
@@ -32,13 +33,15 @@ class Assignment:
     postprocess: Sequence[tuple[PostProcessor, Params]] = ()
     init_image: Path | None = None
     """PNG file of the picture to start from, RGB, of any size; it stays where it is while the job runs."""
+    reviews: Reviews = field(default_factory=Reviews)
+    """Plugins that look at every finished picture."""
     mask: Path | None = None
     """PNG file of which part of that picture is repainted: what is white in it."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One finished picture as a PNG file, not yet stored."""
+    """One finished picture as a PNG file, not yet stored. If a review refused it, the file is empty."""
 
     index: int
     seed: int
@@ -47,7 +50,10 @@ class Rendered:
     height: int
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Wall time of its stages: decode, postprocess, png."""
+    """Wall time of its stages: decode, postprocess, review if there is one, png."""
+    refusal: Refusal | None = None
+    refused_by: str = ""
+    """The plugin whose refusal it is."""
 
 
 class HostListener(Protocol):

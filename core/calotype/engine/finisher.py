@@ -9,6 +9,7 @@ from typing import Any
 from calotype.engine.assignment import HostListener
 from calotype.engine.finishing import render
 from calotype.engine.resident import Fail, Resident, Residents
+from calotype.engine.reviewing import KIND
 from calotype.engine.run import Run
 from calotype.engine.watchdog import Call
 from calotype.engine.worker import Worker
@@ -26,7 +27,7 @@ class Finisher:
         threads: int,
         seconds: float,
     ) -> None:
-        """``machine`` goes into every record. ``seconds`` may a post-processor take for one picture."""
+        """``machine`` goes into every record. ``seconds`` may a post-processor, or a review, take for one picture."""
         self._listener, self._residents, self._fail, self._machine = listener, residents, fail, machine
         self._seconds = seconds
         self._lock = threading.Lock()
@@ -74,10 +75,14 @@ class Finisher:
         self._in_hand = None
 
     def _skip(self, call: Call) -> None:
-        """A post-processor hung: the picture at hand is made once more, without it. On the thread that follows."""
+        """A post-processor or a review hung: the picture at hand is made once more, without it.
+
+        On the thread that follows. What it means that a review is missing is said in :mod:`calotype.engine.reviewing`.
+        """
         assert self._in_hand is not None
         resident, run = self._in_hand
+        late = f"it did not come back within {self._seconds:g} s"
         label = next((p.label for p, _ in resident.assignment.postprocess if p.name == call.name), call.name)
-        resident.hung[call.name] = f"{label} was skipped: it did not come back within {self._seconds:g} s"
+        resident.hung[call.name] = late if call.kind == KIND else f"{label} was skipped: {late}"
         if self._residents.has(resident):
             self._finish(resident, run)

@@ -1,4 +1,4 @@
-"""From final latents to a PNG file: autoencoder, post-processors, encoder."""
+"""From final latents to a PNG file: autoencoder, post-processors, reviews, encoder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from calotype.engine.assignment import Rendered
+from calotype.engine.reviewing import review
 from calotype.engine.run import Run
 from calotype.engine.watchdog import Abandoned, account, calling, said
 from calotype.postprocess import PIXEL_LIMIT, PictureInfo
@@ -22,9 +23,10 @@ log = logging.getLogger(__name__)
 
 
 def render(run: Run, notes: tuple[str, ...] = (), skip: Mapping[str, str] = _NONE) -> Rendered:
-    """Decode, post-process and encode one run's picture.
+    """Decode, post-process, review and encode one run's picture.
 
-    A post-processor that fails is skipped, and a note says so. ``skip`` names those not to try, with their notes.
+    A post-processor that fails is skipped, and a note says so. ``skip`` names what not to try: post-processors, with
+    their notes, and reviews. Of a picture that is refused nothing is encoded.
     """
     assert run.latents is not None
     begun = time.perf_counter()
@@ -50,10 +52,25 @@ def render(run: Run, notes: tuple[str, ...] = (), skip: Mapping[str, str] = _NON
                 log.warning("job %s: post-processor %s was skipped\n%s", assignment.job_id, plugin.name, where)
                 notes = (*notes, f"{plugin.label} was skipped: {why}")
     processed = time.perf_counter()
+    found = review(assignment, image, skip)
+    reviewed = time.perf_counter()
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=6)
-    seconds = {"decode": decoded - begun, "postprocess": processed - decoded, "png": time.perf_counter() - processed}
-    return Rendered(run.index, run.seed, buffer.getvalue(), image.width, image.height, notes, seconds)
+    if found.refusal is None:
+        image.save(buffer, "PNG", compress_level=6)
+    seconds = {"decode": decoded - begun, "postprocess": processed - decoded, "png": time.perf_counter() - reviewed}
+    if assignment.reviews.reviewers:
+        seconds["review"] = reviewed - processed
+    return Rendered(
+        run.index,
+        run.seed,
+        buffer.getvalue(),
+        image.width,
+        image.height,
+        (*notes, *found.notes),
+        seconds,
+        found.refusal,
+        found.plugin,
+    )
 
 
 def _checked(image: object) -> Image.Image:

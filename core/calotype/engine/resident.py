@@ -43,7 +43,7 @@ class Resident:
     handed_over: set[int] = field(default_factory=set)
     """Indices of the pictures that were given to be finished."""
     hung: dict[str, str] = field(default_factory=dict)
-    """Post-processors that did not come back, and what to say of each: its further pictures do without."""
+    """Post-processors and reviews that did not come back, and what to say of each: further pictures do without."""
 
     @property
     def step(self) -> int:

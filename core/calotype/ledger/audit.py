@@ -35,9 +35,14 @@ def note(connection: Connection, actor: str, action: str, subject: str, **detail
     )
 
 
-def entries(connection: Connection, subject: str | None, limit: int) -> list[Entry]:
-    """Newest first; ``subject``: only what that person or thing did or had done to it."""
+def entries(connection: Connection, subject: str | None, limit: int, before: int | None = None) -> list[Entry]:
+    """Newest first; ``subject``: only what that person or thing did or had done to it.
+
+    ``before`` is the id of the last one seen.
+    """
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
     if subject is not None:
         query = query.where(or_(audit.c.subject == subject, audit.c.actor == subject))
+    if before is not None:
+        query = query.where(audit.c.id < before)
     return [Entry(**row) for row in connection.execute(query).mappings()]

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from calotype.job import Job, JobStatus, Picture
 from calotype.ledger import ending, history, outbox, positions, queue, rows, starts
+from calotype.ledger.blocked import Blocked
 from calotype.ledger.channel import Channel, Note
 from calotype.ledger.database import Database
 from calotype.ledger.leases import Leases
@@ -46,6 +47,8 @@ class Ledger:
         """Opens nothing yet. ``url`` is a SQLAlchemy URL of a database at today's schema (see :func:`open_ledger`)."""
         self._database = Database(url)
         self.archive = Archive(self._database)
+        self.blocked = Blocked(self._database)
+        """What an operator has blocked, and the audit."""
         self.people = People(self._database, limits)
         self.leases = Leases(self._database)
         self.steps = Steps(self._database)

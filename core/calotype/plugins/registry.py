@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
 from typing import Final, TypeAlias
@@ -15,6 +15,7 @@ import pluggy
 from calotype.errors import SetupError
 from calotype.plugins import hookspecs
 from calotype.postprocess import PostProcessor
+from calotype.review import Reviewer, Reviews
 from calotype.sampling import Params, Sampler, Schedule
 
 GROUP: Final = "calotype.plugins"
@@ -22,6 +23,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _KINDS: Final[Mapping[str, type]] = MappingProxyType(
     {"calotype_samplers": Sampler, "calotype_schedules": Schedule, "calotype_postprocessors": PostProcessor}
 )
+_REVIEWS: Final = ("calotype_review_prompt", "calotype_review_picture")
 
 Contribution: TypeAlias = Sampler | Schedule | PostProcessor
 log = logging.getLogger(__name__)
@@ -37,6 +39,8 @@ class PluginInfo:
     on: bool
     problem: str | None = None
     adds: tuple[str, ...] = ()
+    reviews: tuple[str, ...] = ()
+    """What it looks at before it is taken or given out: ``prompts``, ``pictures``."""
 
 
 class _Refused(Exception):
@@ -50,17 +54,20 @@ class Registry:
         self.samplers: dict[str, Sampler] = {}
         self.schedules: dict[str, Schedule] = {}
         self.postprocessors: dict[str, PostProcessor] = {}
+        self.reviews = Reviews()
         self.plugins: list[PluginInfo] = []
         self._owner: dict[str, str] = {}
 
     @classmethod
-    def discover(cls, listed: Collection[str] = ()) -> Registry:
+    def discover(cls, listed: Collection[str] = (), *, public: bool = False) -> Registry:
         """Load every bundled plugin, and those of others that the operator ``listed`` by entry-point name.
 
         A plugin that cannot be loaded is kept as a :class:`PluginInfo` with its problem and does not stop the
-        start. A listed name that is not installed raises :class:`SetupError`: the operator asked for it.
+        start. A listed name that is not installed raises :class:`SetupError`: the operator asked for it. In ``public``
+        mode so does a listed one that cannot be loaded, which may have been a review, and reviews fail closed.
         """
         registry = cls()
+        registry.reviews = Reviews(fail_closed=public)
         found = sorted(entry_points(group=GROUP), key=lambda entry: (not _bundled(entry), entry.name))
         missing = sorted(set(listed) - {entry.name for entry in found})
         if missing:
@@ -72,6 +79,12 @@ class Registry:
             else:
                 reason = "not listed in CALOTYPE_PLUGINS"
                 registry.plugins.append(PluginInfo(entry.name, _version(entry), False, False, reason))
+        broken = [info for info in registry.plugins if info.name in listed and not info.on]
+        if public and broken:
+            raise SetupError(
+                f"CALOTYPE_PLUGINS: {broken[0].name} cannot be loaded: {broken[0].problem}; it may have been a review,"
+                " so in public mode nothing starts without it: mend it or leave it out"
+            )
         return registry
 
     def params_of(self, name: str) -> type[Params] | None:
@@ -81,7 +94,8 @@ class Registry:
 
     def _load(self, entry: EntryPoint) -> None:
         try:
-            adds = self._add(entry.name, _contributions(entry.load()))
+            things, reviewer = _contributions(entry.name, entry.load())
+            adds = self._add(entry.name, things)
         except (Exception, SystemExit) as error:
             problem = str(error) if isinstance(error, _Refused) else f"{type(error).__name__}: {error}"
             log.warning(
@@ -89,7 +103,10 @@ class Registry:
             )
             self.plugins.append(PluginInfo(entry.name, _version(entry), _bundled(entry), False, problem))
         else:
-            self.plugins.append(PluginInfo(entry.name, _version(entry), _bundled(entry), True, None, adds))
+            if reviewer.hooks:
+                self.reviews = replace(self.reviews, reviewers=(*self.reviews.reviewers, reviewer))
+            info = PluginInfo(entry.name, _version(entry), _bundled(entry), True, None, adds, reviewer.hooks)
+            self.plugins.append(info)
 
     def _add(self, plugin: str, things: Iterable[Contribution]) -> tuple[str, ...]:
         things = list(things)
@@ -108,7 +125,15 @@ class Registry:
         return tuple(names)
 
 
-def _contributions(module: ModuleType) -> list[Contribution]:
+def reviewer_of(plugin: str, module: ModuleType) -> Reviewer:
+    """The reviews of a plugin's module. Raises :class:`SetupError` if it is no plugin."""
+    try:
+        return _contributions(plugin, module)[1]
+    except _Refused as refused:
+        raise SetupError(f"{plugin}: {refused}") from None
+
+
+def _contributions(plugin: str, module: ModuleType) -> tuple[list[Contribution], Reviewer]:
     """Ask one module its hooks, through pluggy, so that a wrong signature is found at start and not in use."""
     manager = pluggy.PluginManager("calotype")
     manager.add_hookspecs(hookspecs)
@@ -117,16 +142,27 @@ def _contributions(module: ModuleType) -> list[Contribution]:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         what = " ".join(str(error).split())
-        raise _Refused(f"{what} (the hooks are {', '.join(_KINDS)}; they take no arguments)") from None
+        raise _Refused(f"{what} (the hooks are {', '.join([*_KINDS, *_REVIEWS])}; the first three take none)") from None
     answered = {hook: answer for hook in _KINDS for answer in getattr(manager.hook, hook)()}
+    reviewer = _reviewer_of(plugin, manager)
     for hook, answer in answered.items():
         if not isinstance(answer, Iterable):
             raise _Refused(f"{hook}() returned {type(answer).__name__}; it must return a list of instances")
     things = [_checked(thing, hook, _KINDS[hook]) for hook, answer in answered.items() for thing in answer]
-    if not things:
+    if not things and not reviewer.hooks:
         empty = " and ".join(f"{hook}() returned an empty list" for hook in answered)
         raise _Refused(f"it adds nothing: {empty or 'no hook is implemented (is @calotype.hookimpl missing?)'}")
-    return things
+    return things, reviewer
+
+
+def _reviewer_of(plugin: str, manager: pluggy.PluginManager) -> Reviewer:
+    """Its reviews, to be called by position. pluggy hands a hook those arguments that it takes."""
+    prompt, picture = (getattr(manager.hook, name) for name in _REVIEWS)
+    return Reviewer(
+        plugin,
+        (lambda request, person: prompt(request=request, person=person)) if prompt.get_hookimpls() else None,
+        (lambda image, info: picture(image=image, info=info)) if picture.get_hookimpls() else None,
+    )
 
 
 def _checked(thing: object, hook: str, kind: type) -> Contribution:

@@ -67,6 +67,47 @@ def test_what_comes_out_is_pixels_and_nothing_else() -> None:
     assert encode(read_picture(clean)) == clean
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_nothing_that_a_file_says_beside_its_pixels_is_kept(kind: str) -> None:
+    from PIL import PngImagePlugin
+
+    exif = Image.Exif()
+    exif[0x010F] = "SECRET camera"
+    text = PngImagePlugin.PngInfo()
+    text.add_text("parameters", "SECRET prompt")
+    text.add_itxt("XML:com.adobe.xmp", "SECRET xmp", zip=True)
+    options: dict[str, Any] = {"exif": exif, "icc_profile": b"SECRET" * 40}
+    options |= {"pnginfo": text} if kind == "PNG" else {"xmp": b"SECRET xmp"}
+    dirty = file(scene(), kind, **options)
+    assert b"SECRET" in dirty
+    clean = encode(read_picture(dirty))
+    assert b"SECRET" not in clean
+    with Image.open(io.BytesIO(clean)) as image:
+        image.load()
+        assert image.info == {}
+        assert not image.getexif()
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_a_bomb_in_a_text_or_a_profile(kind: bytes) -> None:
+    """64 MB of zeros in a chunk of 64 kB, of which Pillow reads one megabyte at most."""
+    packed = zlib.compress(bytes(64 * 2**20), 9)
+    body = {b"zTXt": b"x\0\0", b"iTXt": b"x\0\1\0\0\0", b"iCCP": b"x\0\0"}[kind] + packed
+    plain = file(scene())
+    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    tracemalloc.start()
+    try:
+        read_picture(plain[:33] + chunk + plain[33:])  # after the header
+        said = "cannot be read as PNG"
+    except BadRequest as error:
+        said = str(error)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 8e6
+    assert "cannot be read as PNG" in said
+
+
 def chunks(png: bytes) -> list[int]:
     places, at = [], 8
     while at < len(png):

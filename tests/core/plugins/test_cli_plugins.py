@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,7 +41,8 @@ def calotype(tmp_path: Path) -> Any:
     """Runs a command in a process of its own that finds the plugins in ``tmp_path``."""
 
     def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        surroundings = environment(tmp_path / "home", PYTHONPATH=str(tmp_path), COLUMNS="80", **more)
+        path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+        surroundings = environment(tmp_path / "home", PYTHONPATH=path, COLUMNS="80", **more)
         argv = [sys.executable, "-m", "calotype", *words]
         return subprocess.run(argv, env=surroundings, capture_output=True, text=True, timeout=120, check=False)
 
@@ -62,12 +64,27 @@ def test_list_says_what_each_adds_and_whether_it_is_on(tmp_path: Path, calotype:
     assert found["heun"]["adds"] == [{"kind": "sampler", "name": "heun", "label": "Heun"}]
     assert found["upscale"]["on"]
     assert found["my_plugin"] == {
-        **{"name": "my_plugin", "version": "1.2", "bundled": False, "on": False, "adds": []},
+        **{"name": "my_plugin", "version": "1.2", "bundled": False, "on": False, "adds": [], "reviews": []},
         "problem": "not listed in CALOTYPE_PLUGINS",
     }
     on = rows(calotype("plugins", "list", "--json", CALOTYPE_PLUGINS="my_plugin"))["my_plugin"]
     assert (on["on"], on["problem"]) == (True, None)
     assert on["adds"] == [{"kind": "schedule", "name": "mine", "label": "Mine"}]
+
+
+def test_a_plugin_that_reviews_is_listed_and_checked(tmp_path: Path, calotype: Run) -> None:
+    source = "import calotype\n@calotype.hookimpl\ndef calotype_review_prompt(request): return {}\n"
+    write_plugin(tmp_path, "my_plugin", source.format("None"))
+    on = rows(calotype("plugins", "list", "--json", CALOTYPE_PLUGINS="my_plugin"))["my_plugin"]
+    assert (on["on"], on["adds"], on["reviews"]) == (True, [], ["prompts"])
+    assert "review of prompts" in calotype("plugins", "list", CALOTYPE_PLUGINS="my_plugin").stdout
+    done = calotype("plugins", "check", "my_plugin")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "  ✓ review of prompts: 3 of 3 harmless prompts pass" in done.stdout.splitlines()
+    write_plugin(tmp_path, "your_plugin", source.format("False"))
+    bad = calotype("plugins", "check", "your_plugin")
+    assert bad.returncode == 1
+    assert "✗ review of prompts: it returned bool; None lets it pass" in bad.stdout
 
 
 def test_list_does_not_import_what_is_off(tmp_path: Path, calotype: Run) -> None:

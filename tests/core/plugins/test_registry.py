@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from calotype.catalog import Catalog
 from calotype.checkpoint import EMBEDDED, inspect
 from calotype.errors import BadRequest, SetupError
+from calotype.person import Person
 from calotype.plugins.registry import Registry
 from calotype.request import Request
+from calotype.review import Refusal, ReviewInfo
 from strangers import write_plugin
 
 SAMPLER = """
@@ -40,6 +43,17 @@ class Same(calotype.PostProcessor):
 def calotype_schedules(): return [Halves()]
 @calotype.hookimpl
 def calotype_postprocessors(): return (thing for thing in [Same()])
+"""
+
+
+REVIEWS = """
+import calotype
+@calotype.hookimpl
+def calotype_review_prompt(request):
+    return calotype.Refusal("no") if "duck" in request.prompt else None
+@calotype.hookimpl
+def calotype_review_picture(info, image):
+    return calotype.Refusal(f"{image.width} {info.person}")
 """
 
 
@@ -116,6 +130,7 @@ def test_a_plugin_is_taken_whole_or_not_at_all(install) -> None:
         ("import calotype\n@calotype.hookimpl\ndef calotype_samplers(): return [3]", "returned int"),
         ("import calotype\n@calotype.hookimpl\ndef calotype_samplers(): return 3", "it must return a list"),
         ("import calotype\n@calotype.hookimpl\ndef calotype_samplers(): return []", "returned an empty list"),
+        ("import calotype\n@calotype.hookimpl\ndef calotype_review_prompt(words): return None", "words"),
     ],
 )
 def test_a_bad_plugin_is_listed_and_stops_nothing(install, source: str, problem: str) -> None:
@@ -130,3 +145,37 @@ def test_a_bad_plugin_is_listed_and_stops_nothing(install, source: str, problem:
 def test_a_listed_plugin_that_is_not_installed_is_an_error() -> None:
     with pytest.raises(SetupError, match="CALOTYPE_PLUGINS: ghost is not installed"):
         Registry.discover(["ghost"])
+
+
+def test_a_plugin_that_only_reviews(install) -> None:
+    install("my_plugin", REVIEWS)
+    registry = Registry.discover(["my_plugin"])
+    info = next(info for info in registry.plugins if info.name == "my_plugin")
+    assert (info.on, info.adds, info.reviews) == (True, (), ("prompts", "pictures"))
+    ((name, prompt),), ((_, picture),) = registry.reviews.of_prompts(), registry.reviews.of_pictures()
+    assert name == "my_plugin"
+    anna = Person("web:anna")
+    assert prompt(Request(prompt="a cat"), anna) is None
+    assert prompt(Request(prompt="a duck"), anna) == Refusal("no")
+    assert picture(Image.new("RGB", (9, 9)), ReviewInfo("web:anna", None)) == Refusal("9 web:anna"), "in any order"
+    assert not registry.reviews.fail_closed
+    assert Registry.discover().reviews.reviewers == ()
+
+
+def test_reviews_are_asked_in_order_of_their_plugins(install) -> None:
+    install("b_plugin", REVIEWS)
+    install("a_plugin", SAMPLER.format(name="mine") + REVIEWS.split("def calotype_review_picture", maxsplit=1)[0][:-20])
+    install("c_plugin", "import calotype\n" + REVIEWS.split("None\n")[1])
+    reviews = Registry.discover(["c_plugin", "b_plugin", "a_plugin"], public=True).reviews
+    assert [each.plugin for each in reviews.reviewers] == ["a_plugin", "b_plugin", "c_plugin"]
+    assert [plugin for plugin, _ in reviews.of_prompts()] == ["a_plugin", "b_plugin"]
+    assert [plugin for plugin, _ in reviews.of_pictures()] == ["b_plugin", "c_plugin"]
+    assert reviews.fail_closed
+
+
+def test_in_public_mode_nothing_starts_without_a_plugin_that_may_be_a_review(install) -> None:
+    install("my_plugin", "import no_such_module")
+    install("unlisted", "import no_such_module")
+    with pytest.raises(SetupError, match=r"PLUGINS: my_plugin cannot be loaded: .*no_such_module.*leave it out"):
+        Registry.discover(["my_plugin"], public=True)
+    Registry.discover(public=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
@@ -15,8 +16,16 @@ from PIL import Image
 from pydantic import Field, model_validator
 
 import calotype
+from calotype.errors import SetupError
 from calotype.plugins import testing
-from calotype.plugins.testing import Check, assert_all, check_postprocessor, check_sampler, check_schedule
+from calotype.plugins.testing import (
+    Check,
+    assert_all,
+    check_postprocessor,
+    check_reviews,
+    check_sampler,
+    check_schedule,
+)
 
 
 def failures(checks: list[Check]) -> dict[str, str]:
@@ -379,6 +388,52 @@ def test_a_slow_postprocessor_is_only_warned_of(monkeypatch: pytest.MonkeyPatch)
     checks = {check.name: check for check in check_postprocessor(Work(lambda image: image))}
     assert checks["time"].ok
     assert "warning: above 0 s" in checks["time"].detail
+
+
+# --- reviews ---------------------------------------------------------------------------------------------------
+
+
+def module(**looks: Any) -> ModuleType:
+    made = ModuleType("mine")
+    for name, look in looks.items():
+        setattr(made, f"calotype_review_{name}", calotype.hookimpl(look))
+    return made
+
+
+def test_good_reviews() -> None:
+    strict = lambda request, person: calotype.Refusal("too long") if len(request.prompt) > 99 else None  # noqa: E731
+    checks = {c.name: c for c in check_reviews(module(prompt=strict, picture=lambda image, info: None))}
+    assert failures(list(checks.values())) == {}
+    assert checks["review of prompts"].detail == "2 of 3 harmless prompts pass"
+    assert checks["review of pictures"].detail == "4 of 4 harmless pictures pass"
+    assert checks["time of a picture"].detail.endswith(" s for 256x256")
+
+
+def test_a_review_that_lets_nothing_pass_is_warned_of() -> None:
+    (check,) = check_reviews(module(prompt=lambda request: calotype.Refusal("no")))
+    assert check.ok
+    assert check.detail.endswith("warning: it lets nothing pass")
+
+
+@pytest.mark.parametrize(
+    ("look", "says"),
+    [
+        (lambda image: True, "it returned bool; None lets it pass, a calotype.Refusal does not"),
+        (lambda image: image.paste((0, 0, 0), (0, 0, 4, 4)), "work on image.copy()"),
+        (lambda info: calotype.Refusal("no") if "cat" in info.prompt else None, "it raised TypeError"),
+    ],
+)
+def test_a_faulty_review_of_pictures(look: Any, says: str) -> None:
+    assert says in failures(check_reviews(module(picture=look)))["review of pictures"]
+
+
+def test_a_module_without_reviews() -> None:
+    with pytest.raises(SetupError, match="mine: it adds nothing"):
+        check_reviews(module())
+    import calotype_plugins.samplers.heun
+
+    with pytest.raises(ValueError, match="reviews nothing"):
+        check_reviews(calotype_plugins.samplers.heun)
 
 
 # --- modules ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""For authors of plugins: checks of a sampler, a schedule or a post-processor against its contract, without a model.
+"""For authors of plugins: checks of what a plugin adds, and of its reviews, against its contract, without a model.
 
     from calotype.plugins.testing import assert_all, check_sampler
     assert_all(check_sampler(MySampler()))
@@ -10,6 +10,7 @@ from calotype.plugins.testing.check import Check, assert_all
 from calotype.plugins.testing.driving import MU, Asked, Drive, S, drawn, drive, exact, gaussian, spaced, tail
 from calotype.plugins.testing.modules import check_import
 from calotype.plugins.testing.postprocessors import check_postprocessor, picture
+from calotype.plugins.testing.reviews import check_reviews
 from calotype.plugins.testing.samplers import check_sampler, order_of_convergence
 from calotype.plugins.testing.schedules import check_schedule, stable_diffusion_levels
 
@@ -22,6 +23,7 @@ __all__ = [
     "assert_all",
     "check_import",
     "check_postprocessor",
+    "check_reviews",
     "check_sampler",
     "check_schedule",
     "drawn",
