@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from calotype.bus import Bus
 from calotype.catalog import Catalog
-from calotype.dispatch.assigning import assign, is_ours, made_with, plugins_of
+from calotype.dispatch.assigning import assign, is_ours, plugins_of
 from calotype.dispatch.listener import Listener
 from calotype.dispatch.pausing import Pauses
 from calotype.engine.assignment import Assignment, Host, HostListener, Rendered
@@ -67,7 +67,6 @@ class Dispatcher:
         self._called_off: set[str] = set()
         self._changed = True
         self._stopping = threading.Event()
-        self._made_with = made_with()
         self.problem: str | None = None
         """Why there is no engine, in one line."""
 
@@ -230,7 +229,7 @@ class Dispatcher:
     # what the host's threads report ----------------------------------------------------------------------------
 
     def _rendered(self, assignment: Assignment, pictures: Sequence[Rendered], record: Mapping[str, Any]) -> None:
-        recorded = {**record, **self._made_with, "plugins": plugins_of(self._catalog, assignment)}
+        recorded = {**record, **plugins_of(self._catalog, assignment)}
 
         def write() -> tuple[Picture, ...] | None:
             stored = tuple(

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from calotype.engine.assignment import Rendered
+from calotype.engine.conditions import PNG_LEVEL
 from calotype.engine.run import Run
 from calotype.engine.watchdog import Abandoned, account, calling, said
 from calotype.postprocess import PIXEL_LIMIT, PictureInfo
@@ -51,7 +52,7 @@ def render(run: Run, notes: tuple[str, ...] = (), skip: Mapping[str, str] = _NON
                 notes = (*notes, f"{plugin.label} was skipped: {why}")
     processed = time.perf_counter()
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=6)
+    image.save(buffer, "PNG", compress_level=PNG_LEVEL)
     seconds = {"decode": decoded - begun, "postprocess": processed - decoded, "png": time.perf_counter() - processed}
     return Rendered(run.index, run.seed, buffer.getvalue(), image.width, image.height, notes, seconds)
 

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 import pluggy
 
+from calotype.digest import code_of
 from calotype.errors import SetupError
 from calotype.plugins import hookspecs
 from calotype.postprocess import PostProcessor
@@ -37,6 +38,10 @@ class PluginInfo:
     on: bool
     problem: str | None = None
     adds: tuple[str, ...] = ()
+    distribution: str = "unknown"
+    """The installed package that it came with."""
+    sha256: str | None = None
+    """Of the files of its code, if it is on."""
 
 
 class _Refused(Exception):
@@ -81,7 +86,8 @@ class Registry:
 
     def _load(self, entry: EntryPoint) -> None:
         try:
-            adds = self._add(entry.name, _contributions(entry.load()))
+            module = entry.load()
+            adds = self._add(entry.name, _contributions(module))
         except (Exception, SystemExit) as error:
             problem = str(error) if isinstance(error, _Refused) else f"{type(error).__name__}: {error}"
             log.warning(
@@ -89,7 +95,9 @@ class Registry:
             )
             self.plugins.append(PluginInfo(entry.name, _version(entry), _bundled(entry), False, problem))
         else:
-            self.plugins.append(PluginInfo(entry.name, _version(entry), _bundled(entry), True, None, adds))
+            distribution = entry.dist.name if entry.dist is not None else "unknown"
+            came = {"distribution": distribution, "sha256": code_of(module)}
+            self.plugins.append(PluginInfo(entry.name, _version(entry), _bundled(entry), True, None, adds, **came))
 
     def _add(self, plugin: str, things: Iterable[Contribution]) -> tuple[str, ...]:
         things = list(things)
