@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from calotype.bus import Bus
 from calotype.catalog import Catalog
@@ -18,6 +19,9 @@ from calotype.home import Home
 from calotype.moderation import PromptReview
 from calotype.plugins.registry import Registry
 from calotype.studio import Studio
+
+if TYPE_CHECKING:
+    from calotype.engine.host import InProcessHost
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,21 @@ def catalog_for(settings: Settings) -> Catalog:
         except CalotypeError as error:  # it was fine once; the service goes on without it
             log.warning("a model that was offered before is left out: %s", error)
     return catalog
+
+
+def open_host(settings: Settings, listener: HostListener, threads: int) -> InProcessHost:
+    """An engine in this process; it loads models as jobs need them. Raises :class:`SetupError`."""
+    from calotype.engine.host import InProcessHost  # torch is imported here and nowhere earlier
+
+    return InProcessHost(
+        listener,
+        device=settings.device,
+        threads=threads,
+        slots=settings.slots,
+        plugin_seconds=settings.plugin_seconds,
+        postprocess_seconds=settings.postprocess_seconds,
+        model_memory=None if settings.model_memory is None else settings.model_memory * 10**6,
+    )
 
 
 @asynccontextmanager
@@ -62,17 +81,7 @@ async def open_service(
         log.info("after an unclean end: back in the queue: %d, given up: %d", len(requeued), len(dead))
 
     def make_host(listener: HostListener) -> Host:
-        from calotype.engine.host import InProcessHost  # torch is imported here and nowhere earlier
-
-        host = InProcessHost(
-            listener,
-            device=settings.device,
-            threads=threads,
-            slots=settings.slots,
-            plugin_seconds=settings.plugin_seconds,
-            postprocess_seconds=settings.postprocess_seconds,
-            model_memory=None if settings.model_memory is None else settings.model_memory * 10**6,
-        )
+        host = open_host(settings, listener, threads)
         try:
             host.preload(catalog.models[catalog.default_model])
         except BaseException:

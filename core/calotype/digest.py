@@ -24,7 +24,7 @@ def digest(files: Iterable[tuple[str, Path]]) -> str:
 
 
 def code_of(module: ModuleType) -> str | None:
-    """Over all files of the package that a module is in; over its one file if it is in none. None if there is no file."""
+    """Over all files of a module's package; over its one file if it is in none. None if there is no file."""
     if not getattr(module, "__file__", None):
         return None
     file = Path(str(module.__file__))

@@ -57,9 +57,7 @@ def plugins_of(catalog: Catalog, assignment: Assignment) -> dict[str, Any]:
     taking_part = [info for info in catalog.registry.plugins if info.on and set(info.adds) & set(names)]
     return {
         "plugins": {info.name: info.version for info in taking_part},
-        "plugin_code": {
-            info.name: {"distribution": info.distribution, "sha256": info.sha256} for info in taking_part
-        },
+        "plugin_code": {info.name: {"distribution": info.distribution, "sha256": info.sha256} for info in taking_part},
     }
 
 

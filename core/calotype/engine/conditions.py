@@ -19,6 +19,8 @@ PNG_LEVEL: Final = 6
 _LIBRARIES: Final = ("torch", "diffusers", "transformers", "tokenizers", "safetensors", "numpy", "pillow")
 _SHAPING: Final = ("emphasis.py", "sampling.py", "postprocess.py")
 """Modules outside of the engine's folder that shape pictures too."""
+_SWITCHES: Final = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE")
+"""The user's environment variables that choose these libraries' kernels."""
 
 
 def conditions(device: torch.device, threads: int) -> dict[str, Any]:
@@ -88,14 +90,13 @@ def _settings(device: torch.device) -> dict[str, Any]:
         "matmul_precision": torch.get_float32_matmul_precision(),
         "blas": _first(r"BLAS_INFO=(\w+)", built),
         "mkl": _first(r"Math Kernel Library Version (\S+)", built),
-        "onednn": _first(r"MKL-DNN v(\S+)", built) if torch.backends.mkldnn.is_available() else None,
-        # the user's switches for these libraries
-        **{name.lower(): os.environ.get(name) for name in ("MKL_CBWR", "ONEDNN_MAX_CPU_ISA")},
+        "onednn": _first(r"MKL-DNN v(\S+)", built),
+        **{name.lower(): os.environ.get(name, "") for name in _SWITCHES},
     }
     if device.type == "cuda":
         found |= {
             "cuda": torch.version.cuda,
-            "cudnn": str(torch.backends.cudnn.version()),
+            "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
             "tf32": bool(torch.backends.cudnn.allow_tf32),
         }
     return {name: value for name, value in found.items() if value is not None}
@@ -110,5 +111,5 @@ def _first(pattern: str, told: str) -> str | None:
 def _zlib() -> str:
     from PIL import features
 
-    ng = features.version("zlib_ng")
-    return f"zlib-ng {ng}" if ng else str(features.version("zlib"))
+    found: dict[str, Any] = {name: features.version(name) for name in ("zlib_ng", "zlib")}
+    return f"zlib-ng {found['zlib_ng']}" if found["zlib_ng"] else str(found["zlib"])

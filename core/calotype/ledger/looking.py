@@ -63,7 +63,7 @@ class LedgerReader:
 
 @contextmanager
 def _file(file: Path) -> Iterator[Connection]:
-    """Without a writer at work there is no log beside the file; then SQLite is told so, or it would make an empty one."""
+    """Where no writer is at work there is no log beside the file: SQLite is told so, or it would make one."""
     if not file.is_file():
         raise DatabaseError(f"database: {file}: there is none; nothing was made here yet")
     if file.stat().st_size == 0:
@@ -109,9 +109,7 @@ def _to_job(row: RowMapping, drawn: tuple[Picture, ...]) -> Job:
         request = Request.model_validate(stored)
     except ValidationError:  # limits have changed since
         request = Request.model_construct(**stored)
-    return Job(
-        **fields, status=JobStatus(row["status"]), request=request, pictures=drawn, record=row["record"] or {}
-    )
+    return Job(**fields, status=JobStatus(row["status"]), request=request, pictures=drawn, record=row["record"] or {})
 
 
 def _is_named(connection: Connection, sha256: str) -> bool:

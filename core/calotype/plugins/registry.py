@@ -95,9 +95,12 @@ class Registry:
             )
             self.plugins.append(PluginInfo(entry.name, _version(entry), _bundled(entry), False, problem))
         else:
-            distribution = entry.dist.name if entry.dist is not None else "unknown"
-            came = {"distribution": distribution, "sha256": code_of(module)}
-            self.plugins.append(PluginInfo(entry.name, _version(entry), _bundled(entry), True, None, adds, **came))
+            came_with = entry.dist.name if entry.dist is not None else "unknown"
+            self.plugins.append(
+                PluginInfo(
+                    entry.name, _version(entry), _bundled(entry), True, None, adds, came_with, code_of(module)
+                )
+            )  # fmt: skip
 
     def _add(self, plugin: str, things: Iterable[Contribution]) -> tuple[str, ...]:
         things = list(things)
