@@ -82,6 +82,15 @@ def measured(then: dict[str, bytes], now: dict[str, bytes]) -> dict[str, Any]:
     }
 
 
+def versions() -> dict[str, Any]:
+    import torch
+
+    from calotype.engine.conditions import conditions
+
+    here = conditions(torch.device("cpu"), 1)
+    return {name: here[name] for name in ("versions", "machine", "torch")}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=4)
@@ -107,7 +116,7 @@ def main() -> None:
     for name, figures in found.items():
         print(name, json.dumps(figures))
     result = Path(__file__).with_name("results") / "other_conditions.json"
-    result.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+    result.write_text(json.dumps({"with": versions(), "against 1 thread": found}, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

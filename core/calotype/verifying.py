@@ -14,9 +14,9 @@ from typing import Any, Final
 from calotype.images.store import name_of
 
 LARGEST: Final = 8
-"""Difference of one pixel's channel, of 255, that other conditions may make. Measured were 2 at most (docs/verify.md)."""
+"""Difference of one pixel's channel, of 255, that other conditions may make. Measured: 2 at most (docs/verify.md)."""
 MEAN: Final = 0.05
-"""Mean difference over a channel, of 255, that other conditions may make. Measured were 0.0043 at most."""
+"""Mean difference over a channel, of 255, that other conditions may make. Measured: 0.0043 at most."""
 
 _COMPARED: Final = (
     "model", "device", "device_name", "dtype", "threads", "row_buckets", "versions", "engine_sha256", "python",

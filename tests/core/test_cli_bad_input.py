@@ -132,7 +132,7 @@ ROWS = {
     "verify: no picture": _verify(
         "{models}/empty/../truncated/calotype.json", field="file", says="is not a PNG", home="newer"
     ),
-    "verify: threads 0": _verify("0" * 32, "--threads", "0", field="threads", says="1<=x<=256"),
+    "verify: threads 0": _verify("0" * 32, "--threads", "0", field="threads", says="greater than or equal to 1"),
     "verify: device": _verify("0" * 32, "--device", "foo", field="device", says="'cuda'"),
     "verify: database's URL": _verify(
         "0" * 32, field="database", says="use sqlite", CALOTYPE_DATABASE_URL="mysql://x/y"
