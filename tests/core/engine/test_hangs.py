@@ -22,9 +22,9 @@ from calotype.plugins.registry import Registry
 SECONDS = 1.0
 """The limit; no test waits for it more than a few times."""
 FIELDS: list[dict[str, Any]] = [
-    {"seed": 1, "steps": 30, "sampler": "euler_ancestral"},
-    {"seed": 2, "steps": 40, "images": 2},
-    {"seed": 3, "steps": 25, "sampler": "heun", "guidance": 1.0},
+    {"seed": 1, "steps": 12, "sampler": "euler_ancestral"},
+    {"seed": 2, "steps": 15, "images": 2},
+    {"seed": 3, "steps": 10, "sampler": "heun", "guidance": 1.0},
 ]
 
 
