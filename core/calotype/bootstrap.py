@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from calotype.chores import Chores
     from calotype.dispatch import Dispatcher
     from calotype.dispatch.recording import Screen
+    from calotype.engine.host import InProcessHost
     from calotype.images.store import ImageStore
     from calotype.ledger import Ledger
     from calotype.moderation.desk import Moderation
@@ -50,6 +51,21 @@ def catalog_for(settings: Settings) -> Catalog:
         except CalotypeError as error:  # it was fine once; the service goes on without it
             log.warning("a model that was offered before is left out: %s", error)
     return catalog
+
+
+def open_host(settings: Settings, listener: HostListener, threads: int) -> InProcessHost:
+    """An engine in this process; it loads models as jobs need them. Raises :class:`SetupError`."""
+    from calotype.engine.host import InProcessHost  # torch is imported here and nowhere earlier
+
+    return InProcessHost(
+        listener,
+        device=settings.device,
+        threads=threads,
+        slots=settings.slots,
+        plugin_seconds=settings.plugin_seconds,
+        postprocess_seconds=settings.postprocess_seconds,
+        model_memory=None if settings.model_memory is None else settings.model_memory * 10**6,
+    )
 
 
 @asynccontextmanager
@@ -109,17 +125,7 @@ def _dispatcher(
     threads = home.threads(settings.threads)
 
     def make_host(listener: HostListener) -> Host:
-        from calotype.engine.host import InProcessHost  # torch is imported here and nowhere earlier
-
-        host = InProcessHost(
-            listener,
-            device=settings.device,
-            threads=threads,
-            slots=settings.slots,
-            plugin_seconds=settings.plugin_seconds,
-            postprocess_seconds=settings.postprocess_seconds,
-            model_memory=None if settings.model_memory is None else settings.model_memory * 10**6,
-        )
+        host = open_host(settings, listener, threads)
         try:
             host.preload(catalog.models[catalog.default_model])
         except BaseException:

@@ -114,6 +114,29 @@ def bench(
 
 
 @app.command()
+def verify(
+    what: Annotated[str, typer.Argument(metavar="FILE|JOB", help="A picture made here, or a job's id.")],
+    index: Annotated[int | None, typer.Option(min=0, help="Only that picture of the job, from 0.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Diffusers folder to make it with, if it has moved.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="CPU threads of a model call. [default: as then]")
+    ] = None,
+    device: Annotated[
+        Literal["cpu", "cuda", "mps"] | None, typer.Option(help="Where the model runs. [default: as then]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> int:
+    """Make a picture again and say whether it is the same; changes nothing.
+
+    Exit code 0: the same, or as close as other conditions may make it. 1: different. 2: nothing to verify.
+    """
+    from calotype.cli_verify import Wish
+    from calotype.cli_verify import run as verified
+
+    return verified(Wish(what, index, model, threads, device, as_json))
+
+
+@app.command()
 def version() -> int:
     """Print the version."""
     typer.echo(f"calotype {__version__}")
@@ -148,7 +171,7 @@ def _usage(error: TyperException) -> str:
     field = getattr(parameter, "name", None) or getattr(error, "option_name", None)
     if not field:
         return error.format_message()
-    names = {"as_json": "json", "sets": "set"}
+    names = {"as_json": "json", "sets": "set", "what": "FILE|JOB"}
     message = getattr(error, "message", "") or "is missing; it is required"
     return f"{names.get(field, field).lstrip('-')}: {message}"
 

@@ -58,6 +58,10 @@ class Home:
     def _server_file(self) -> Path:
         return self.folder / "server.json"
 
+    @property
+    def _engine_file(self) -> Path:
+        return self.folder / "engine.json"
+
     def enter(self) -> None:
         """Make the folder and check that it can be written. Raises :class:`SetupError`."""
         try:
@@ -141,17 +145,26 @@ class Home:
         Another number of threads may give other bits, so it must not change by itself. One core is left to the
         front ends. From three threads on, fewer row counts agree bit for bit, so pictures share fewer calls.
         """
-        if wanted is not None:
-            return wanted
-        path = self.folder / "engine.json"
+        threads = wanted if wanted is not None else self.written_threads()
+        if threads is None:
+            threads = default_threads()
+            self._engine_file.write_text(json.dumps({"threads": threads}) + "\n", "utf-8")
+        return threads
+
+    def written_threads(self) -> int | None:
+        """What is written down, if anything is yet. Writes nothing. Raises :class:`SetupError`."""
         try:
-            return int(json.loads(path.read_text("utf-8"))["threads"])
+            return int(json.loads(self._engine_file.read_text("utf-8"))["threads"])
         except FileNotFoundError:
-            chosen = min(2, max(1, cores() - 1))
-            path.write_text(json.dumps({"threads": chosen}) + "\n", "utf-8")
-            return chosen
+            return None
         except (OSError, ValueError, KeyError, TypeError):
+            path = self._engine_file
             raise SetupError(f'{path}: is not readable; write {{"threads": 1}} into it or remove it') from None
+
+
+def default_threads() -> int:
+    """Threads of a model call where nobody said otherwise."""
+    return min(2, max(1, cores() - 1))
 
 
 def cores() -> int:

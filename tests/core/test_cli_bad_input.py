@@ -43,6 +43,10 @@ def _bench(*words: str, field: str, says: str = "", **env: str) -> Row:
     return Row(("bench", *words), field, says, env=tuple(env.items()))
 
 
+def _verify(*words: str, field: str, says: str = "", home: str = "absent", **env: str) -> Row:
+    return Row(("verify", *words), field, says, home, tuple(env.items()))
+
+
 ROWS = {
     "empty prompt": _imagine("", field="prompt", says="is empty"),
     "blank prompt": _imagine(" \t ", field="prompt", says="is empty"),
@@ -116,6 +120,23 @@ ROWS = {
     "bench: device": _bench("--device", "foo", field="device", says="'cuda'"),
     "bench: device of the environment": _bench(field="CALOTYPE_DEVICE", says="'cuda'", CALOTYPE_DEVICE="foo"),
     "bench: steps 0": _bench("--steps", "0", field="steps", says="greater than or equal to 1"),
+    "verify: nothing": _verify(field="FILE|JOB", says="missing"),
+    "verify: neither file nor id": _verify("no-such.png", field="job", says="neither a file nor an id"),
+    "verify: a folder": _verify("{models}/empty", field="file", says="is a folder"),
+    "verify: without end": _verify("/dev/zero", field="file", says="larger than any picture"),
+    "verify: no database": _verify("0" * 32, field="database", says="nothing was made here"),
+    "verify: database damaged": _verify("0" * 32, field="database", says="not a database", home="damaged"),
+    "verify: no such job": _verify("0" * 32, field="job", says="is not in this history", home="newer"),
+    "verify: no such picture": _verify("0" * 64, field="job", says="no picture of that sha256", home="newer"),
+    "verify: not made here": _verify(PICTURE, field="file", says="byte for byte", home="newer"),
+    "verify: no picture": _verify(
+        "{models}/empty/../truncated/calotype.json", field="file", says="is not a PNG", home="newer"
+    ),
+    "verify: threads 0": _verify("0" * 32, "--threads", "0", field="threads", says="greater than or equal to 1"),
+    "verify: device": _verify("0" * 32, "--device", "foo", field="device", says="'cuda'"),
+    "verify: database's URL": _verify(
+        "0" * 32, field="database", says="use sqlite", CALOTYPE_DATABASE_URL="mysql://x/y"
+    ),
     "bench: plugin not installed": _bench(field="CALOTYPE_PLUGINS", says="not installed", CALOTYPE_PLUGINS="nope"),
 }
 

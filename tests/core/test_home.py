@@ -9,7 +9,7 @@ import pytest
 
 from calotype.config import Settings
 from calotype.errors import SetupError
-from calotype.home import Home
+from calotype.home import Home, default_threads
 
 
 def test_one_process_owns_a_home(tmp_path: Path) -> None:
@@ -33,8 +33,10 @@ def test_one_process_owns_a_home(tmp_path: Path) -> None:
 
 def test_threads_are_chosen_once(tmp_path: Path) -> None:
     home = Home(tmp_path)
+    assert home.written_threads() is None
+    assert list(tmp_path.iterdir()) == [], "asking writes nothing"
     chosen = home.threads(None)
-    assert chosen >= 1
+    assert chosen == home.written_threads() == default_threads() >= 1
     (tmp_path / "engine.json").write_text('{"threads": 5}')
     assert home.threads(None) == 5
     assert home.threads(2) == 2

@@ -72,6 +72,7 @@ def test_one_prompt_through_every_layer(tmp_path: Path) -> None:
                 assert image.size == (picture.width, picture.height) == (256, 256)
             assert done.record["model"]["name"] == "calotype-emoji"
             assert set(done.record["plugins"]) == {"euler_ancestral", "normal", "upscale"}
+            assert set(done.record["plugin_code"]) == set(done.record["plugins"])
             assert {"threads", "device", "row_buckets", "versions", "timings"} <= set(done.record)
 
             # made again from nothing but its history row

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import version
 from typing import Any
 
 from calotype.catalog import Catalog
+from calotype.checkpoint import ModelInfo
 from calotype.engine.assignment import Assignment
 from calotype.errors import BadRequest, CalotypeError
 from calotype.images.store import ImageStore
 from calotype.job import Job
+from calotype.request import Request
 
 
 def assign(catalog: Catalog, job: Job, store: ImageStore) -> Assignment:
     """Everything an engine needs for a claimed job. Raises :class:`BadRequest` if something is not there any more."""
-    request, registry = catalog.resolve(job.request), catalog.registry
+    request = catalog.resolve(job.request)
+    return as_it_stands(catalog, job, request, catalog.model(request), store)
+
+
+def as_it_stands(catalog: Catalog, job: Job, request: Request, model: ModelInfo, store: ImageStore) -> Assignment:
+    """As :func:`assign`, of a resolved request in which no default of today's is filled in.
+
+    Its sampler, schedule and post-processors must be there; parameters that their plugins have not any more are a
+    :class:`BadRequest`, as are files that are gone.
+    """
+    registry = catalog.registry
     assert request.sampler and request.schedule
     if request.init_image is not None and not store.has(request.init_image):
         raise BadRequest.of("init_image", "the file of the picture it starts from is gone")
@@ -27,7 +37,7 @@ def assign(catalog: Catalog, job: Job, store: ImageStore) -> Assignment:
         person=job.person,
         weight=job.weight,
         request=request,
-        model=catalog.model(request),
+        model=model,
         sampler=registry.samplers[request.sampler],
         sampler_params=catalog.params(request, request.sampler),
         schedule=registry.schedules[request.schedule],
@@ -39,17 +49,18 @@ def assign(catalog: Catalog, job: Job, store: ImageStore) -> Assignment:
     )
 
 
-def made_with() -> dict[str, Any]:
-    """The programs that this service makes pictures with, for the record."""
-    versions = {name: version(name) for name in ("calotype", "torch", "diffusers", "transformers")}
-    return {"versions": versions, "python": platform.python_version()}
+def plugins_of(catalog: Catalog, assignment: Assignment) -> dict[str, Any]:
+    """The plugins that take part in a job, for its record: versions by name, and where their code comes from.
 
-
-def plugins_of(catalog: Catalog, assignment: Assignment) -> dict[str, str]:
-    """Versions of the plugins that take part in a job, by name."""
+    The sha256 tells what the version of an editable installation does not.
+    """
     names = [assignment.sampler.name, assignment.schedule.name, *(p.name for p, _ in assignment.postprocess)]
     infos = catalog.registry.plugins
-    return {info.name: info.version for info in infos if info.on and (info.reviews or set(info.adds) & set(names))}
+    taking_part = [info for info in infos if info.on and (info.reviews or set(info.adds) & set(names))]
+    return {
+        "plugins": {info.name: info.version for info in taking_part},
+        "plugin_code": {info.name: {"distribution": info.distribution, "sha256": info.sha256} for info in taking_part},
+    }
 
 
 def is_ours(error: BaseException) -> bool:

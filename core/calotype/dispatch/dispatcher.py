@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from calotype.bus import Bus
 from calotype.catalog import Catalog
-from calotype.dispatch.assigning import assign, is_ours, made_with, plugins_of
+from calotype.dispatch.assigning import assign, is_ours, plugins_of
 from calotype.dispatch.listener import Listener
 from calotype.dispatch.pausing import Pauses
 from calotype.dispatch.positions import Positions
@@ -80,7 +80,6 @@ class Dispatcher:
         self._held, self._recall = held, recall
         self.positions = Positions(ledger, bus, lambda: self._residents)
         self._stopping = threading.Event()
-        self._made_with = made_with()
         self.problem: str | None = None
         """Why there is no engine, in one line."""
 
@@ -276,7 +275,7 @@ class Dispatcher:
     # what the host's threads report ----------------------------------------------------------------------------
 
     def _rendered(self, assignment: Assignment, pictures: Sequence[Rendered], record: Mapping[str, Any]) -> None:
-        recorded = {**record, **self._made_with, "plugins": plugins_of(self._catalog, assignment)}
+        recorded = {**record, **plugins_of(self._catalog, assignment)}
         ended = self._written(assignment, partial(self._recorder.record, assignment, pictures, recorded))
         if ended is not None:
             log.info("job %s %s", assignment.job_id, "finished" if isinstance(ended, Finished) else ended.reason)

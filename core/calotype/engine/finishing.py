@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from calotype.engine.assignment import Rendered
+from calotype.engine.conditions import PNG_LEVEL
 from calotype.engine.reviewing import review
 from calotype.engine.run import Run
 from calotype.engine.watchdog import Abandoned, account, calling, said
@@ -56,7 +57,7 @@ def render(run: Run, notes: tuple[str, ...] = (), skip: Mapping[str, str] = _NON
     reviewed = time.perf_counter()
     buffer = io.BytesIO()
     if found.refusal is None:
-        image.save(buffer, "PNG", compress_level=6)
+        image.save(buffer, "PNG", compress_level=PNG_LEVEL)
     seconds = {"decode": decoded - begun, "postprocess": processed - decoded, "png": time.perf_counter() - reviewed}
     if assignment.reviews.reviewers:
         seconds["review"] = reviewed - processed

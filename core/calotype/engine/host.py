@@ -19,6 +19,7 @@ from calotype.checkpoint import ModelInfo, weights_size
 from calotype.engine import memory
 from calotype.engine.assignment import Assignment, HostListener
 from calotype.engine.conditioning import TextEncoder, notes
+from calotype.engine.conditions import conditions
 from calotype.engine.denoiser import Denoiser
 from calotype.engine.finisher import Finisher
 from calotype.engine.models import LoadedModel, load, resolve_device
@@ -67,7 +68,7 @@ class InProcessHost:
         self._loading = ThreadPoolExecutor(1, "loading", initializer=set_threads, initargs=(threads,))
         self._reading = ThreadPoolExecutor(1, "reading", initializer=set_threads, initargs=(threads,))
         self._telling = Worker("telling", threads)
-        machine = {"device": str(self.device), "threads": threads}
+        machine = conditions(self.device, threads)
         self._finisher = Finisher(listener, self._residents, self._fail, machine, threads, postprocess_seconds)
         self._ticking = Ticking(
             listener,

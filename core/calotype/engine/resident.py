@@ -66,7 +66,7 @@ class Resident:
         run = self.runs[0]
         model, now = run.denoiser.model, time.perf_counter()
         return {
-            "model": {"name": model.info.name, "sha256": model.sha256},
+            "model": {"name": model.info.name, "family": model.info.family, "sha256": model.sha256},
             "dtype": "float32",
             "row_buckets": list(run.buckets),
             "timings": {

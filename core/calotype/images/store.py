@@ -12,13 +12,18 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from calotype.errors import SetupError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 _PART: Final = ".part"
@@ -36,16 +41,27 @@ def name_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-class ImageStore:
-    """A folder of pictures. Safe from several threads of the one process that owns it."""
+class Checked(NamedTuple):
+    """A file of the store that was read and compared with its name."""
 
-    def __init__(self, folder: Path) -> None:
-        """Creates the folder if need be. Raises :class:`SetupError` if it cannot be."""
+    sha256: str
+    size: int
+    problem: str | None
+    """What is wrong with it, if anything is."""
+
+
+class ImageStore:
+    """A folder of pictures. Safe from several threads; except on Windows, from several processes as well."""
+
+    def __init__(self, folder: Path, *, create: bool = True) -> None:
+        """Creates the folder if need be; with ``create`` False it is only looked into. Raises :class:`SetupError`."""
         self.folder = folder
-        # Putting a file again and sweeping it away as an orphan must not cross each other.
-        self._changing = threading.Lock()
-        with self._explained():
-            folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._synced: set[Path] = set()
+        if create and not folder.is_dir():
+            with self._explained():
+                folder.mkdir(parents=True, exist_ok=True)
+                _sync(folder.parent)
 
     def put(self, data: bytes) -> str:
         """Stores the bytes of a PNG file and returns their SHA-256; on disk for good when this returns.
@@ -55,8 +71,8 @@ class ImageStore:
         sha256 = name_of(data)
         target = self._file(sha256)
         with self._explained():
-            if not self._renewed(target, len(data)):
-                _make_folder(target.parent)
+            if not self._renewed(target, data):
+                self._make_folder(target.parent)
                 _write(target, data)
         return sha256
 
@@ -85,7 +101,7 @@ class ImageStore:
         if not _NAME.fullmatch(sha256):
             return False
         file = self._file(sha256)
-        with self._explained(), self._changing:
+        with self._explained(), self._changing():
             try:
                 if unless_put_since is not None and _modified(file) >= unless_put_since:
                     return False
@@ -130,16 +146,55 @@ class ImageStore:
     def _file(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / f"{sha256}.png"
 
-    def _renewed(self, file: Path, size: int) -> bool:
-        """Whether the file is there already; if so it counts as put now, so that no sweep takes it."""
-        with self._changing:
+    def verify(self, sha256s: Iterable[str] | None = None) -> Iterator[Checked]:
+        """Reads files and compares them with their names: of all the store (None), or of those, gone ones included.
+
+        Takes as long as reading them does. One that is deleted meanwhile is passed over, unless it was asked for.
+        """
+        for sha256 in (stored.sha256 for stored in self) if sha256s is None else sha256s:
             try:
-                if file.stat().st_size != size:  # somebody tampered with it: write it anew
+                data = self.get(sha256)
+            except KeyError:
+                if sha256s is not None:
+                    yield Checked(sha256, 0, "its file is missing")
+            except OSError as error:
+                yield Checked(sha256, 0, f"it cannot be read: {error.strerror}")
+            else:
+                whole = name_of(data) == sha256
+                yield Checked(sha256, len(data), None if whole else "its content is not what was stored")
+
+    def _renewed(self, file: Path, data: bytes) -> bool:
+        """Whether the file is there already, and whole; then it counts as put now, so that no sweep takes it."""
+        with self._changing():
+            try:
+                if file.read_bytes() != data:  # damaged, or somebody tampered with it: write it anew
                     return False
                 os.utime(file)
             except FileNotFoundError:
                 return False
-            return True
+        _sync(file.parent)  # whoever renamed it may not have come so far yet
+        return True
+
+    def _make_folder(self, folder: Path) -> None:
+        """Its name is on disk for good, whichever thread or process made it."""
+        if folder not in self._synced or not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            _sync(folder.parent)
+            self._synced.add(folder)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Putting a file again and sweeping it away as an orphan must not cross each other, in whatever process."""
+        with self._lock:
+            if fcntl is None:
+                yield
+                return
+            handle = os.open(self.folder, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(handle)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -154,14 +209,6 @@ class ImageStore:
 
 def _modified(file: Path) -> datetime:
     return datetime.fromtimestamp(file.stat().st_mtime, UTC)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        return
-    _sync(folder.parent)
 
 
 def _write(target: Path, data: bytes) -> None:

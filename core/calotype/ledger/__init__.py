@@ -4,7 +4,8 @@ Start at :class:`~calotype.ledger.ledger.Ledger`.
 """
 
 from calotype.ledger.ledger import Ledger, open_ledger
+from calotype.ledger.looking import LedgerReader
 from calotype.ledger.migrate import upgrade
 from calotype.ledger.outbox import Delivery
 
-__all__ = ["Delivery", "Ledger", "open_ledger", "upgrade"]
+__all__ = ["Delivery", "Ledger", "LedgerReader", "open_ledger", "upgrade"]

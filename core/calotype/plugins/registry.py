@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 import pluggy
 
+from calotype.digest import code_of
 from calotype.errors import SetupError
 from calotype.plugins import hookspecs
 from calotype.postprocess import PostProcessor
@@ -41,6 +42,10 @@ class PluginInfo:
     adds: tuple[str, ...] = ()
     reviews: tuple[str, ...] = ()
     """What it looks at before it is taken or given out: ``prompts``, ``pictures``."""
+    distribution: str = "unknown"
+    """The installed package that it came with."""
+    sha256: str | None = None
+    """Of the files of its code, if it is on."""
 
 
 class _Refused(Exception):
@@ -94,7 +99,8 @@ class Registry:
 
     def _load(self, entry: EntryPoint) -> None:
         try:
-            things, reviewer = _contributions(entry.name, entry.load())
+            module = entry.load()
+            things, reviewer = _contributions(entry.name, module)
             adds = self._add(entry.name, things)
         except (Exception, SystemExit) as error:
             problem = str(error) if isinstance(error, _Refused) else f"{type(error).__name__}: {error}"
@@ -105,8 +111,20 @@ class Registry:
         else:
             if reviewer.hooks:
                 self.reviews = replace(self.reviews, reviewers=(*self.reviews.reviewers, reviewer))
-            info = PluginInfo(entry.name, _version(entry), _bundled(entry), True, None, adds, reviewer.hooks)
-            self.plugins.append(info)
+            came_with = entry.dist.name if entry.dist is not None else "unknown"
+            self.plugins.append(
+                PluginInfo(
+                    entry.name,
+                    _version(entry),
+                    _bundled(entry),
+                    True,
+                    None,
+                    adds,
+                    reviewer.hooks,
+                    came_with,
+                    code_of(module),
+                )
+            )
 
     def _add(self, plugin: str, things: Iterable[Contribution]) -> tuple[str, ...]:
         things = list(things)

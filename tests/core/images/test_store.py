@@ -5,15 +5,20 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from calotype.errors import SetupError
+from calotype.images import store as image_store
 from calotype.images.store import ImageStore
 from unprivileged import ordinary_user, reachable_folder
 
@@ -80,6 +85,130 @@ def test_a_shortened_file_is_written_anew(store: ImageStore) -> None:
     store.put(DATA)
     store.path(SHA).write_bytes(DATA[:10])
     store.put(DATA)
+    assert store.get(SHA) == DATA
+
+
+def test_a_damaged_file_of_the_same_length_is_written_anew(store: ImageStore) -> None:
+    store.put(DATA)
+    store.path(SHA).write_bytes(DATA[:-1] + b"!")
+    store.put(DATA)
+    assert store.get(SHA) == DATA
+
+
+def test_looking_creates_nothing(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "images", create=False)
+    assert not store.has(SHA)
+    assert list(store) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verify_reads_every_file(store: ImageStore) -> None:
+    good, cut, changed = (store.put(DATA + bytes([n])) for n in range(3))
+    store.path(cut).write_bytes(DATA[:10])
+    store.path(changed).write_bytes(DATA + b"?")
+    assert {each.sha256: (each.size, each.problem is None) for each in store.verify()} == {
+        good: (len(DATA) + 1, True),
+        cut: (10, False),
+        changed: (len(DATA) + 1, False),
+    }
+    (missing,) = store.verify([SHA])
+    assert (missing.sha256, missing.problem) == (SHA, "its file is missing")
+    assert [each.problem for each in store.verify([good])] == [None]
+
+
+def test_verify_of_a_file_that_cannot_be_read(reachable: Path) -> None:
+    store = ImageStore(reachable / "images")
+    store.put(DATA)
+    store.path(SHA).chmod(0)
+    with ordinary_user():
+        (found,) = store.verify()
+    assert found.problem is not None and found.problem.startswith("it cannot be read: ")
+
+
+PUT = """
+import os, signal, sys
+from pathlib import Path
+from calotype.images import store
+
+class Torn:
+    def __init__(self, file):
+        self.file = file
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        pass
+    def write(self, data):
+        self.file.write(data[: len(data) // 2])
+        self.file.flush()
+        die()
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+stage, data = sys.argv[1], sys.stdin.buffer.read()
+images = store.ImageStore(Path(sys.argv[2]))
+images._make_folder(images._file(store.name_of(data)).parent)
+if stage == "write":
+    opened = Path.open
+    Path.open = lambda self, mode="r": Torn(opened(self, mode)) if mode == "xb" else opened(self, mode)
+elif stage == "fsync":
+    os.fsync = die
+elif stage == "rename":
+    Path.replace = die
+elif stage == "folder":
+    store._sync = die
+images.put(data)
+"""
+
+
+@pytest.mark.parametrize(("stage", "files_then"), [("write", 0), ("fsync", 0), ("rename", 0), ("folder", 1)])
+def test_killed_in_the_middle_of_a_put(tmp_path: Path, stage: str, files_then: int) -> None:
+    ran = subprocess.run([sys.executable, "-c", PUT, stage, str(tmp_path / "images")], input=DATA, check=False)
+    assert ran.returncode == -signal.SIGKILL
+    store = ImageStore(tmp_path / "images")
+    assert [each.problem for each in store.verify()] == [None] * files_then
+    assert store.has(SHA) is bool(files_then)
+    parts = list(store.folder.rglob("*.part"))
+    assert len(parts) == 1 - files_then
+    assert store.put(DATA) == SHA
+    assert store.get(SHA) == DATA
+    assert store.sweep(datetime.now(UTC) + DAY) == len(parts)
+    assert files(store) == [f"{SHA[:2]}/{SHA}.png"]
+
+
+AGAIN = """
+import sys
+from pathlib import Path
+from calotype.images.store import ImageStore
+store, data = ImageStore(Path(sys.argv[1])), bytes.fromhex(sys.stdin.readline())
+print("ready", flush=True)
+sys.stdin.readline()
+store.put(data)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file locks there")
+def test_a_sweep_spares_what_another_process_puts_again(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put(DATA)
+    age(store, SHA, by=DAY * 3)
+    command = [sys.executable, "-c", AGAIN, str(store.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None and other.stdout is not None
+        print(DATA.hex(), file=other.stdin, flush=True)
+        assert other.stdout.readline() == "ready\n"
+        modified = image_store._modified
+
+        def dawdling(file: Path) -> datetime:
+            """Between the look at the file's age and its end the other process has time to put it again."""
+            then = modified(file)
+            print("now", file=other.stdin, flush=True)
+            with suppress(subprocess.TimeoutExpired):
+                other.wait(0.5)
+            return then
+
+        monkeypatch.setattr(image_store, "_modified", dawdling)
+        assert store.delete(SHA, unless_put_since=datetime.now(UTC) - DAY)
+    assert other.returncode == 0
     assert store.get(SHA) == DATA
 
 

@@ -179,3 +179,26 @@ def test_in_public_mode_nothing_starts_without_a_plugin_that_may_be_a_review(ins
     with pytest.raises(SetupError, match=r"PLUGINS: my_plugin cannot be loaded: .*no_such_module.*leave it out"):
         Registry.discover(["my_plugin"], public=True)
     Registry.discover(public=True)
+
+
+def test_a_plugin_that_is_on_tells_where_its_code_comes_from(registry: Registry) -> None:
+    for info in registry.plugins:
+        assert info.distribution == "calotype"
+        assert info.sha256 is not None and len(info.sha256) == 64
+
+
+def test_edited_code_is_told_although_the_version_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded() -> tuple[str, str | None]:
+        sys.modules.pop("my_plugin", None)
+        (info,) = [info for info in Registry.discover(["my_plugin"]).plugins if info.name == "my_plugin"]
+        assert info.distribution == "my_plugin"
+        return info.version, info.sha256
+
+    monkeypatch.syspath_prepend(tmp_path)
+    write_plugin(tmp_path, "my_plugin", SAMPLER.format(name="mine"))
+    first = loaded()
+    (tmp_path / "my_plugin.py").write_text(SAMPLER.format(name="mine") + "# edited", "utf-8")
+    second = loaded()
+    sys.modules.pop("my_plugin", None)
+    assert first[0] == second[0]
+    assert first[1] != second[1]
