@@ -57,7 +57,7 @@ async def open_service(
     threads = home.threads(settings.threads)
     ledger, store, bus = Ledger(url), ImageStore(home.images), Bus()
     await asyncio.to_thread(ledger.own)
-    requeued, dead = await asyncio.to_thread(ledger.recover)
+    requeued, dead = await asyncio.to_thread(ledger.recover, settings.attempts)
     if requeued or dead:
         log.info("after an unclean end: back in the queue: %d, given up: %d", len(requeued), len(dead))
 

@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """Names, separated by commas, under which a reverse proxy on this machine reaches the service."""
     retention_days: Annotated[int, Field(ge=0, le=36500)] = 0
     """Days after which finished jobs and their pictures are removed; 0 keeps everything."""
+    attempts: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Unclean ends of the service in which a job may have been running before it is given up as their cause."""
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
     """How long a stop waits for running jobs before it puts them back into the queue."""
     discord_token: SecretStr | None = Field(default=None, validation_alias="DISCORD_TOKEN")
