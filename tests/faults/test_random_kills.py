@@ -16,6 +16,8 @@ from faults.harness.load import Load, tally
 from faults.harness.progress import Bar
 from faults.harness.service import ALONE, Kind, Service
 
+from serving import until
+
 KILLS = int(os.environ.get("KILLS", "100"))
 SAMPLE = 8
 """Jobs that are made again in peace at the end, to compare their bytes."""
@@ -27,7 +29,6 @@ def test_random_kills(open_service: Open, database: str, record: Record, kinds: 
     service = open_service(kinds=kinds, CALOTYPE_ATTEMPTS="1000", CALOTYPE_POSTPROCESS_SECONDS="30")
     chance = random.Random(f"{services.seed()}/{database}/{len(kinds)}")
     load = Load(service, services.seed())
-    service.home.mkdir()
     load.start()
     bar, answered = Bar(f"{database}: kills", KILLS), []
     service.start()
@@ -63,9 +64,6 @@ def _let_it_work(service: Service, chance: random.Random) -> None:
 
 
 def _until_delivered(service: Service) -> None:
-    from serving import until
-
-    until(lambda: not any((service.home / "mailbox/in").iterdir()), "the letters to be taken in")
     service.until_over()
     until(lambda: service.rows("SELECT count(*) AS number FROM outbox")[0]["number"] == 0, "the outbox to be empty")
 

@@ -15,6 +15,8 @@ from typing import Any, Final
 import httpx
 from faults.harness.service import Service
 
+from serving import until
+
 WORDS: Final = ("blue cat", "red fox", "rocket", "owl with a crown", "green frog", "pizza", "lighthouse", "two bees")
 SAMPLERS: Final = ("euler", "heun", "dpmpp_2m", "euler_ancestral", "faulty")
 AT_ONCE: Final = 3
@@ -59,22 +61,25 @@ class Load:
     asked: list[Asked] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        (self.service.home / "mailbox/in").mkdir(parents=True)  # before the service starts, which looks for it
+        self._stopping = threading.Event()
+
     def start(self) -> None:
         """Begin."""
-        self._stopping = threading.Event()
-        (self.service.home / "mailbox/in").mkdir(parents=True, exist_ok=True)
         work = [(self._person, number) for number in range(self.people)] + [(self._letters, self.people)]
         self._threads = [threading.Thread(target=target, args=(number,)) for target, number in work]
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """No new jobs; every request that was begun is answered first. The service must be up."""
+        """No new jobs; every request that was begun is answered first, every letter taken in. The service must be up."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(120)
         assert not any(thread.is_alive() for thread in self._threads), "somebody still waits for an answer"
         assert not self.problems, self.problems
+        until(lambda: not any((self.service.home / "mailbox/in").iterdir()), "the letters to be taken in")
 
     # over HTTP ------------------------------------------------------------------------------------------------
 
@@ -137,14 +142,14 @@ class Load:
         chance, count = random.Random(f"{self.seed}/{number}"), 0
         folder = self.service.home / "mailbox"
         while not self._stopping.is_set():
-            if sum(1 for _ in (folder / "in").iterdir()) < 2:
+            if count - len(_came(self.service)) < AT_ONCE:
                 asked = Asked(f"{chance.choice('ab')}{count}", wish(chance), "mailbox")
                 count += 1
                 part = folder / f"{asked.key}.part"
                 part.write_text(json.dumps(asked.wish), "utf-8")
                 part.rename(folder / "in" / f"{asked.key}.json")
                 self.asked.append(asked)
-            self._stopping.wait(1.0)
+            self._stopping.wait(0.3)
 
 
 @dataclass
@@ -202,10 +207,16 @@ def _recorded(log: Path) -> defaultdict[str, int]:
 
 def _letters_of(load: Load, found: Tally) -> None:
     sent = {asked.key for asked in load.asked if asked.address == "mailbox"}
-    out = load.service.home / "mailbox/out.jsonl"
-    came = [json.loads(line)["letter"] for line in out.read_text("utf-8").splitlines()] if out.exists() else []
+    came = _came(load.service)
     found.lost += [f"{key}: never delivered" for key in sorted(sent - set(came))]
     found.again = len(came) - len(set(came))
     left = load.service.rows("SELECT count(*) AS number FROM outbox")[0]["number"]
     if left:
         found.lost.append(f"{left} deliveries are still in the outbox")
+
+
+def _came(service: Service) -> list[str]:
+    """Letters that were answered, as often as they were."""
+    out = service.home / "mailbox/out.jsonl"
+    lines = out.read_text("utf-8").splitlines(keepends=True) if out.exists() else []
+    return [json.loads(line)["letter"] for line in lines if line.endswith("\n")]

@@ -162,13 +162,16 @@ class Service:
         return str(row["status"])
 
     def until_over(self, *job_ids: str) -> list[dict[str, Any]]:
-        """Until these jobs, or all, are over; their rows."""
-
-        def over() -> bool:
-            return all(row["status"] not in ("queued", "running") for row in self.jobs(*job_ids))
-
-        until(over, f"jobs to be over; the log ends with:\n{self.tail(2000)}")
+        """Until these jobs, or all, are over; their rows. However many there are: one must end in time."""
+        left = self._left(job_ids)
+        while left:
+            before = left
+            until(lambda: self._left(job_ids) < before, f"one of {before} jobs to be over")  # noqa: B023 - at once
+            left = self._left(job_ids)
         return self.jobs(*job_ids)
+
+    def _left(self, job_ids: Sequence[str]) -> int:
+        return sum(row["status"] in ("queued", "running") for row in self.jobs(*job_ids))
 
     def pictures(self, job_id: str) -> list[str]:
         """The sha256 of each picture of a job, after its file was read and found to be just that."""
