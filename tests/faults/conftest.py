@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from databases import PostgresServer, postgres_server
 from faults.harness import service
 from faults.harness.figures import Figure, Figures
 from faults.harness.launching import Cold, Launcher, Warm
 from faults.harness.service import ALONE, HERE, Kind, Service
-
-from databases import PostgresServer, postgres_server
 
 _figures = pytest.StashKey[Figures]()
 Record = Callable[..., None]
@@ -89,9 +89,7 @@ def database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def open_service(
-    request: pytest.FixtureRequest, database: str, launcher: Launcher, tmp_path: Path
-) -> Iterator[Open]:
+def open_service(request: pytest.FixtureRequest, database: str, launcher: Launcher, tmp_path: Path) -> Iterator[Open]:
     """Makes services on new databases of the kind; none of their processes outlives the test."""
     made: list[Service] = []
     numbers = itertools.count()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shutil
 
-from faults.conftest import Open, Record
-
 from calotype.checkpoint import EMBEDDED
+from faults.conftest import Open, Record
 from serving import until
 
 PLAIN = {"prompt": "blue cat", "steps": 2, "options": {"upscale": False}}
@@ -40,5 +39,3 @@ def test_a_damaged_checkpoint_beside_a_good_one(open_service: Open, record: Reco
     last = service.submit(PLAIN, address="127.0.0.3")
     lost += service.until_over(last)[0]["status"] != "finished"
     record("corrupt checkpoint beside a good one", jobs=4, lost=lost)
-
-

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from faults.conftest import Open, Record
 from faults.harness import service as services
 from faults.harness.load import Load, tally
 from faults.harness.postgres import OwnServer, own_server
 from faults.harness.service import Service
-
 from serving import until
 
 AWAY = 4.0

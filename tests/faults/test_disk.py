@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+
 from faults.conftest import Open, Record
 from faults.harness.launching import Launched, Launcher
-
 from serving import until
 
 SIZE = 600

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from faults.conftest import Open, Record
 from faults.harness.launching import Launcher
 from faults.harness.service import Service
-
 from serving import until
 
 SOON = {"prompt": "blue cat", "steps": 3, "seed": 11, "sampler": "faulty", "options": {"upscale": False}}

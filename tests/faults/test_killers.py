@@ -7,9 +7,9 @@ import time
 from typing import Any
 
 import pytest
+
 from faults.conftest import Open, Record
 from faults.harness.service import Service
-
 from serving import until
 
 PLAIN: dict[str, Any] = {"prompt": "blue cat", "steps": 2, "sampler": "euler", "options": {"upscale": False}}

@@ -10,12 +10,12 @@ import random
 import time
 
 import pytest
+
 from faults.conftest import Open, Record
 from faults.harness import service as services
 from faults.harness.load import Load, tally
 from faults.harness.progress import Bar
 from faults.harness.service import ALONE, Kind, Service
-
 from serving import until
 
 KILLS = int(os.environ.get("KILLS", "100"))
@@ -23,7 +23,7 @@ SAMPLE = 8
 """Jobs that are made again in peace at the end, to compare their bytes."""
 
 
-@pytest.mark.parametrize("kinds", [ALONE], ids=["one process"])
+@pytest.mark.parametrize("kinds", [ALONE], ids=["one_process"])
 def test_random_kills(open_service: Open, database: str, record: Record, kinds: tuple[Kind, ...]) -> None:
     # here it is us who kill: that a job was running three times when we did says nothing of the job
     service = open_service(kinds=kinds, CALOTYPE_ATTEMPTS="1000", CALOTYPE_POSTPROCESS_SECONDS="30")
@@ -48,7 +48,9 @@ def test_random_kills(open_service: Open, database: str, record: Record, kinds: 
     differ = _made_again_in_peace(service, load, chance)
     lost = [*found.lost, *differ]
     print("\n".join([*lost, *found.doubled]))  # noqa: T201 - pytest shows it where the test fails
-    note = f"{found.again} deliveries repeated, {min(SAMPLE, len(load.asked))} pictures compared with those of a quiet run"
+    note = (
+        f"{found.again} deliveries repeated, {min(SAMPLE, len(load.asked))} pictures compared with those of a quiet run"
+    )
     fault = f"random kill -9, {len(kinds)} processes" if len(kinds) > 1 else "random kill -9"
     jobs, lost_jobs, doubled = len(load.asked), len(lost), len(found.doubled)
     record(fault, runs=KILLS, jobs=jobs, lost=lost_jobs, doubled=doubled, recovery=answered, note=note)

@@ -6,7 +6,6 @@ import signal
 import time
 
 from faults.conftest import Open, Record
-
 from serving import until
 
 LONG = {"prompt": "blue cat", "steps": 150, "images": 4, "sampler": "euler", "options": {"upscale": False}}

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from faults.harness.service import Service
 
+from faults.harness.service import Service
 from serving import until
 
 WORDS: Final = ("blue cat", "red fox", "rocket", "owl with a crown", "green frog", "pizza", "lighthouse", "two bees")
@@ -73,7 +73,7 @@ class Load:
             thread.start()
 
     def stop(self) -> None:
-        """No new jobs; every request that was begun is answered first, every letter taken in. The service must be up."""
+        """No new jobs; whatever was begun is answered first, every letter taken in. The service must be up."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(120)

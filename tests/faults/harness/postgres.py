@@ -8,7 +8,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,6 @@ def own_server() -> Iterator[OwnServer]:
     try:
         yield OwnServer(server)
     finally:
-        try:
+        with suppress(subprocess.SubprocessError):  # it was left stopped
             server.cleanup()
-        except subprocess.SubprocessError:
-            pass  # it was left stopped
         shutil.rmtree(data, ignore_errors=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from faults.harness.launching import Launcher, Running
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
+from faults.harness.launching import Launcher, Running
 from serving import PATIENCE, environment, until
 
 HERE = Path(__file__).parent.parent
@@ -48,7 +48,7 @@ class Service:
     def __init__(
         self, folder: Path, launcher: Launcher, database: str | None, kinds: Sequence[Kind] = ALONE, **settings: str
     ) -> None:
-        """``database`` is a PostgreSQL URL; None is a file in the home. ``settings`` are CALOTYPE_… of every process."""
+        """``database`` is a PostgreSQL URL; None is a file in the home. ``settings`` are of every process."""
         self.home, self.log, self.kinds = folder / "home", folder / "service.log", tuple(kinds)
         self._launcher, self._folder = launcher, folder
         self.database = database or f"sqlite:///{self.home / 'calotype.db'}"

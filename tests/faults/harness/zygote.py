@@ -88,7 +88,7 @@ def _become(asked: dict[str, Any]) -> NoReturn:
             code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
-    except BaseException:  # as an interpreter would: say it and end
+    except BaseException:  # noqa: BLE001 - as an interpreter would: say it and end
         traceback.print_exc()
     sys.stderr.flush()
     os._exit(code)
