@@ -1,6 +1,6 @@
 # make run    the service: page, HTTP API, command line       http://127.0.0.1:7860
 # make test   every test that is quick                        make check  lint, types, import rules
-# make browser, make bench                                    slower suites
+# make browser, make faults, make bench                       slower suites
 # make dataset, train, evaluate, model                        the embedded model, see training/README.md
 #
 # Each target sets up what it needs by itself, in $(VENV). A PyTorch that is already there is kept.
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test check format browser bench dataset train evaluate model clean
+.PHONY: help run install dev test check format browser faults faults-short bench dataset train evaluate model clean
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ run: install
 ## Two processes: most tests wait for one core's arithmetic. JOBS=0 runs them in one, for a debugger
 JOBS ?= 2
 test: dev
-	$(BIN)/python -m pytest -m "not browser" -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not browser and not faults" -n $(JOBS) --dist loadfile $(ARGS)
 
 check: dev
 	$(BIN)/ruff check .
@@ -71,6 +71,17 @@ browser: dev
 	@if [ -z "$$CALOTYPE_CHROMIUM" ] && ! command -v chromium >/dev/null; then \
 		echo "==> installing chromium (apt)"; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; fi
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+## Real processes, real kill -9, both databases; rewrites the table in docs/faults.md. KILLS and SEED as in that page
+KILLS ?= 100
+faults: dev
+	KILLS=$(KILLS) KEEP=1 $(BIN)/python -m pytest -m faults tests/faults $(ARGS)
+
+## What a change must pass of it: some kills, and the faults that are quick to make
+faults-short: dev
+	KILLS=4 $(BIN)/python -m pytest -m faults tests/faults -k "$(FAULTS_SHORT)" $(ARGS)
+
+FAULTS_SHORT := random_kills and one_process or after_the_picture or while_loading or sigterm or every_connection
 
 bench: install
 	$(BIN)/python benchmarks/fair_slots.py

@@ -82,6 +82,8 @@ class Settings(BaseSettings):
     """Days after which finished jobs and their pictures are removed, but for favourites; 0 keeps everything."""
     retention_gb: Annotated[float, Field(ge=0, le=10**6)] = 0.0
     """Gigabytes (10**9) that pictures may take: above, the oldest jobs that are no favourites go. 0 is no limit."""
+    attempts: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Unclean ends of the service in which a job may have been running before it is given up as their cause."""
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
     """How long a stop waits for running jobs before it puts them back into the queue."""
     discord_token: SecretStr | None = Field(default=None, validation_alias="DISCORD_TOKEN")
