@@ -10,6 +10,7 @@ made again.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -59,25 +60,24 @@ def make(revision: str) -> str:
 
 
 def dumped(connection: sqlite3.Connection) -> Iterator[str]:
-    """As sqlite3 dumps, but virtual tables as they were created, without what they keep: that is built anew."""
+    """The database as SQL. Virtual tables are made as they were made at first, and a search index is filled anew:
+
+    as ``iterdump`` writes them, in tables of their own and past the schema, they cannot be read back in one go.
+    """
     query = "SELECT name, sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%' ORDER BY rowid"
-    virtual: dict[str, str] = dict(connection.execute(query))
-    shadows = [f"{name}_{part}" for name in virtual for part in ("data", "idx", "content", "docsize", "config")]
-    theirs = tuple(
-        f"{word} {quote}{name}{quote}"
-        for name in shadows
-        for word in ("CREATE TABLE", "INSERT INTO")
-        for quote in "'\""
-    )
-    for line in connection.iterdump():
-        if line.startswith((*theirs, "PRAGMA writable_schema", "INSERT INTO sqlite_master")):
+    virtual = dict(connection.execute(query).fetchall())
+    names = "|".join(map(re.escape, virtual)) or "$"
+    theirs = re.compile(rf"PRAGMA writable_schema|INSERT INTO sqlite_master|(CREATE TABLE|INSERT INTO) ['\"]({names})")
+    for statement in connection.iterdump():
+        if theirs.match(statement):
             continue
-        if line == "COMMIT;":
-            for name, sql in virtual.items():
-                yield f"{sql};"
-                if "content=" in sql:
-                    yield f"INSERT INTO {name} ({name}) VALUES ('rebuild');"
-        yield line
+        if statement.startswith(("CREATE TRIGGER", "COMMIT")):
+            yield from (f"{sql};" for sql in virtual.values())
+            yield from (
+                f"INSERT INTO {name} ({name}) VALUES ('rebuild');" for name, sql in virtual.items() if "fts5(" in sql
+            )
+            virtual = {}
+        yield statement
 
 
 def main() -> None:

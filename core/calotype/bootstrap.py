@@ -103,7 +103,7 @@ async def open_service(
         turns = Turns(None if relay is None else relay.session)
         studio = Studio(ledger, store, catalog, bus, work, moderation, remember=home.remember_model, turns=turns)
         chores = Chores(ledger, store, retention_days=settings.retention_days, retention_gb=settings.retention_gb)
-        duties = _chores(ledger, relay, bus, chores, work, None if only_own else studio)
+        duties = _chores(settings, ledger, relay, bus, chores, work, None if only_own else studio)
         await stack.enter_async_context(_leading(Leader(ledger, None if relay is None else relay.session, duties)))
         stack.callback(chores.stop)
         yield studio
@@ -171,7 +171,7 @@ def _begin(settings: Settings, ledger: Ledger, store: ImageStore, bus: Bus, engi
         from calotype.joining import join
 
         return join(ledger, store, bus, lease=settings.lease_seconds, engine=engine)
-    requeued, dead = ledger.recover()
+    requeued, dead = ledger.recover(settings.attempts)
     if requeued or dead:
         log.info("after an unclean end: back in the queue: %d, given up: %d", len(requeued), len(dead))
     return None
@@ -211,7 +211,7 @@ async def _at_work(
 
 
 def _chores(
-    ledger: Ledger, relay: Relay | None, bus: Bus, chores: Chores, work: Work, studio: Studio | None
+    settings: Settings, ledger: Ledger, relay: Relay | None, bus: Bus, chores: Chores, work: Work, studio: Studio | None
 ) -> list[Chore]:
     """What whoever leads has to do. ``studio`` submits scheduled prompts; None where these are somebody else's."""
     hour, minute, second = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
@@ -219,7 +219,7 @@ def _chores(
     if relay is not None:
         from calotype.takeover import Takeover
 
-        takeover = Takeover(ledger, relay.session, bus, work.submitted)
+        takeover = Takeover(ledger, relay.session, bus, work.submitted, settings.attempts)
         duties += [
             Chore("leases", takeover, second, once=False),
             Chore("steps", ledger.steps.sweep, minute, once=False),

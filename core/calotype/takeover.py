@@ -20,9 +20,12 @@ log = logging.getLogger(__name__)
 class Takeover:
     """Called every second. Fenced by epochs, so that two who do it at once do no harm."""
 
-    def __init__(self, ledger: Ledger, session: Session, bus: Bus, waits: Callable[[str], None]) -> None:
-        """``waits`` is told of each job that is in the queue again."""
+    def __init__(
+        self, ledger: Ledger, session: Session, bus: Bus, waits: Callable[[str], None], attempts: int = 3
+    ) -> None:
+        """``waits`` is told of each job that is in the queue again; after so many ``attempts`` one is given up."""
         self._ledger, self._session, self._bus, self._waits = ledger, session, bus, waits
+        self._attempts = attempts
         self._missed: dict[str, float] = {}
         """Since when a worker has shown no sign of life, by the monotonic clock."""
 
@@ -35,7 +38,7 @@ class Takeover:
             return
         self._missed = {worker: self._missed.get(worker, now) for worker in self._ledger.leases.gone()}
         gone = [worker for worker, since in self._missed.items() if now - since >= GRACE]
-        again, dead = self._ledger.leases.take_back(gone)
+        again, dead = self._ledger.leases.take_back(gone, self._attempts)
         for job_id in dead:
             job = self._ledger.job(job_id)
             if job is not None:
