@@ -30,6 +30,7 @@ def add_to(tree: app_commands.CommandTree[Any], studio: Studio) -> None:
         name="schedule",
         description="Have pictures made and posted here at set times",
         guild_only=True,
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         default_permissions=discord.Permissions(manage_guild=True),
     )
 

@@ -32,12 +32,16 @@ class Staged:
         self.held: str | None = None
         self.closed = False
         self.refusal: Exception | None = None
+        self.archive = SimpleNamespace(origin=self.origin)
 
-    async def submit(self, request: Request, person: Person) -> Job:
+    async def origin(self, sha256: str, person: Person) -> str:
+        return f"made {sha256[:2]}"
+
+    async def submit(self, request: Request, person: Person, *, parent: str | None) -> Job:
         if self.refusal is not None:
             raise self.refusal
         resolved = self.catalog.resolve(request)
-        self.kept = Job("j1", person.key, resolved, JobStatus.QUEUED, datetime.now(UTC))
+        self.kept = Job("j1", person.key, resolved, JobStatus.QUEUED, datetime.now(UTC), parent=parent)
         return self.kept
 
     async def watch(self, job_id: str, person: Person) -> AsyncIterator[Event]:
@@ -209,9 +213,10 @@ def test_only_vary_starts_from_the_picture(catalog: Catalog, layout: Layout) -> 
     studio = Staged(catalog, Finished("j1", ()), status=JobStatus.FINISHED)
     chosen = {"init_image": "ab" * 32, "strength": 0.3}
     last(studio, layout, layout.run, **chosen)
-    assert studio.kept.request.init_image is None
+    assert (studio.kept.request.init_image, studio.kept.parent) == (None, None)
     last(studio, layout, layout.vary, **chosen)
     assert (studio.kept.request.init_image, studio.kept.request.strength) == ("ab" * 32, 0.3)
+    assert studio.kept.parent == "made ab"
     said = last(studio, layout, layout.vary)[layout.status]
     assert "no picture is shown; make one first" in said
 

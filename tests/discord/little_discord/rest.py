@@ -92,6 +92,8 @@ def _set_commands(call: Call) -> Answer:
         identifier = old[kind, each["name"]]["id"] if (kind, each["name"]) in old else world.snowflake()
         made = {"default_member_permissions": None, "description": "", "dm_permission": True, "nsfw": False, **each}
         made |= {"id": identifier, "application_id": world.application_id, "version": world.snowflake(), "type": kind}
+        if made["default_member_permissions"] is not None:  # taken as a number too, given out as text
+            made["default_member_permissions"] = str(made["default_member_permissions"])
         world.commands.append(made)
     return 200, world.commands
 
