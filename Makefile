@@ -75,12 +75,14 @@ browser: dev
 ## Real processes, real kill -9, both databases; rewrites the table in docs/faults.md. KILLS and SEED as in that page
 KILLS ?= 100
 faults: dev
-	KILLS=$(KILLS) KEEP=1 $(BIN)/python -m pytest -m faults tests/faults $(ARGS)
+	KILLS=$(KILLS) KEEP=1 $(BIN)/python -m pytest -m faults $(FAULTS) $(ARGS)
 
 ## What a change must pass of it: some kills, and the faults that are quick to make
 faults-short: dev
+	$(BIN)/python -m pytest -m faults $(filter-out tests/faults,$(FAULTS)) -n $(JOBS) --dist loadfile $(ARGS)
 	KILLS=4 $(BIN)/python -m pytest -m faults tests/faults -k "$(FAULTS_SHORT)" $(ARGS)
 
+FAULTS := tests/core tests/discord tests/processes tests/faults
 FAULTS_SHORT := random_kills and one_process or after_the_picture or while_loading or sigterm or every_connection
 
 bench: install

@@ -13,6 +13,8 @@ from little_discord.server import Server
 from little_discord.waiting import until
 from little_discord.world import Interaction, Message
 
+pytestmark = pytest.mark.faults
+
 COMMANDS = "/applications/{application_id}/commands"
 CALLBACK, EDIT, POST = r"^/interactions/.*/callback$", r"^/webhooks/.*/messages/", r"^/channels/\d+/messages$"
 

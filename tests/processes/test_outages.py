@@ -18,6 +18,8 @@ from calotype.job import JobStatus
 from parts import Parts
 from serving import until
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:

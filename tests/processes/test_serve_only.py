@@ -15,6 +15,8 @@ from databases import PostgresServer
 from parts import Parts
 from serving import calotype, server_sent, until
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture(scope="module")
 def parts(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:

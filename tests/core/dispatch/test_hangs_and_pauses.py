@@ -24,6 +24,8 @@ from calotype.request import Request
 from calotype.studio import Studio
 from strangers import write_plugin
 
+pytestmark = pytest.mark.faults
+
 ANNA, BERT = Person("test:anna", "Anna"), Person("test:bert", "Bert")
 HANGS = """
 import calotype

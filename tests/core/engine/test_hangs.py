@@ -19,6 +19,8 @@ from calotype.checkpoint import EMBEDDED, inspect
 from calotype.engine.assignment import Assignment
 from calotype.plugins.registry import Registry
 
+pytestmark = pytest.mark.faults
+
 SECONDS = 1.0
 """The limit; no test waits for it more than a few times."""
 FIELDS: list[dict[str, Any]] = [

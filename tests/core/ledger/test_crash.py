@@ -16,6 +16,8 @@ from calotype.job import JobStatus
 from calotype.ledger import Ledger
 from databases import sqlite_databases
 
+pytestmark = pytest.mark.faults
+
 PREPARE = """
 import sys, time
 from sqlalchemy import text

@@ -22,6 +22,8 @@ from calotype.ledger.outage import Outage
 from calotype.person import Person
 from calotype.request import Request
 
+pytestmark = pytest.mark.faults
+
 REQUEST = Request(prompt="blue cat", seed=7)
 
 

@@ -66,8 +66,8 @@ def test_list_says_what_each_adds_and_whether_it_is_on(tmp_path: Path, calotype:
     assert found["my_plugin"] == {
         **{"name": "my_plugin", "version": "1.2", "bundled": False, "on": False, "adds": [], "reviews": []},
         "problem": "not listed in CALOTYPE_PLUGINS",
-            "distribution": "unknown",
-            "sha256": None,
+        "distribution": "unknown",
+        "sha256": None,
     }
     on = rows(calotype("plugins", "list", "--json", CALOTYPE_PLUGINS="my_plugin"))["my_plugin"]
     assert (on["on"], on["problem"]) == (True, None)
