@@ -62,9 +62,8 @@ class Catalog:
         Raises :class:`BadRequest`. Resolving twice changes nothing.
         """
         model = _choose("model", request.model or self.default_model, self.models)
-        off = self._off()
-        sampler = _choose("sampler", request.sampler or model.defaults.sampler, self.registry.samplers, off)
-        schedule = _choose("schedule", request.schedule or model.defaults.schedule, self.registry.schedules, off)
+        sampler = self._plugin("sampler", request.sampler or model.defaults.sampler, self.registry.samplers)
+        schedule = self._plugin("schedule", request.schedule or model.defaults.schedule, self.registry.schedules)
         width = request.width or model.default_size[0]
         height = request.height or model.default_size[1]
         model.check_size(width, height)
@@ -128,11 +127,16 @@ class Catalog:
                 choices.setdefault("{}x{}".format(*self.delivered_size(probe)), fields)
         return choices
 
+    def _plugin(self, field: str, asked: str, known: Mapping[str, T]) -> T:
+        """A sampler or schedule by its name or an alias."""
+        name = self.registry.name_of(asked)
+        return known[name] if name in known else _choose(field, asked, known, self._off())
+
     def _options(self, given: Options, model: ModelInfo, sampler: str, schedule: str) -> Options:
         registry = self.registry
         options: Options = {name: {} for name in model.postprocess}
         options.update({name: {} for name in (sampler, schedule) if registry.params_of(name) is not None})
-        for name, value in given.items():
+        for name, value in self._by_own_names(given).items():
             if name in registry.postprocessors:
                 options[name] = {} if value is True else value
             elif registry.params_of(name) is None:
@@ -152,6 +156,15 @@ class Catalog:
                 else self._params(name, value if isinstance(value, dict) else {}).model_dump(mode="json")
             )
         return {name: value for name, value in filled.items() if value != {} or name in registry.postprocessors}
+
+    def _by_own_names(self, given: Options) -> Options:
+        named: Options = {}
+        for asked, value in given.items():
+            name = self.registry.name_of(asked)
+            if name in named:
+                raise BadRequest.of(f"options.{asked}", f"{name} is given twice, by different names; keep one")
+            named[name] = value
+        return named
 
     def _params(self, name: str, values: Mapping[str, Any]) -> Params:
         kind = self.registry.params_of(name)

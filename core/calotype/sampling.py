@@ -110,6 +110,10 @@ class Sampler(ABC):
     label: ClassVar[str]
     """How a person reads it."""
     Params: ClassVar[type[_Params]] = NoParams
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Names that other programs have for it; a request may use them, and is resolved to ``name``."""
+    distilled: ClassVar[bool] = False
+    """Whether it is for models whose estimate is the end of the path (consistency models), not the mean of all ends."""
 
     @abstractmethod
     def calls(self, steps: int) -> int:
@@ -130,6 +134,8 @@ class Schedule(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
     Params: ClassVar[type[_Params]] = NoParams
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """As a sampler's."""
 
     @abstractmethod
     def sigmas(self, steps: int, levels: NoiseLevels, params: _Params) -> Sigmas:

@@ -44,6 +44,12 @@ async def catalog(request: Request) -> Response:
 
 def _described(plugins: Mapping[str, Sampler | Schedule | PostProcessor]) -> list[dict[str, Any]]:
     return [
-        {"name": name, "label": plugin.label, "parameters": plugin.Params.model_json_schema()}
+        {
+            "name": name,
+            "label": plugin.label,
+            **({} if isinstance(plugin, PostProcessor) else {"aliases": list(plugin.aliases)}),
+            **({"distilled": plugin.distilled} if isinstance(plugin, Sampler) else {}),
+            "parameters": plugin.Params.model_json_schema(),
+        }
         for name, plugin in sorted(plugins.items())
     ]

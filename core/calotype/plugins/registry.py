@@ -21,6 +21,7 @@ from calotype.sampling import Params, Sampler, Schedule
 
 GROUP: Final = "calotype.plugins"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
 _KINDS: Final[Mapping[str, type]] = MappingProxyType(
     {"calotype_samplers": Sampler, "calotype_schedules": Schedule, "calotype_postprocessors": PostProcessor}
 )
@@ -59,6 +60,8 @@ class Registry:
         self.samplers: dict[str, Sampler] = {}
         self.schedules: dict[str, Schedule] = {}
         self.postprocessors: dict[str, PostProcessor] = {}
+        self.aliases: dict[str, str] = {}
+        """Another name of a sampler or schedule → its own. A name that is borne goes before an alias of it."""
         self.reviews = Reviews()
         self.plugins: list[PluginInfo] = []
         self._owner: dict[str, str] = {}
@@ -91,6 +94,10 @@ class Registry:
                 " so in public mode nothing starts without it: mend it or leave it out"
             )
         return registry
+
+    def name_of(self, name: str) -> str:
+        """The own name of a sampler or schedule that was asked for by an alias; any other name as it is."""
+        return name if name in self._owner else self.aliases.get(name, name)
 
     def params_of(self, name: str) -> type[Params] | None:
         """The parameter model of whatever is called ``name``; None if nothing is."""
@@ -140,6 +147,8 @@ class Registry:
                 self.schedules[thing.name] = thing
             else:
                 self.postprocessors[thing.name] = thing
+            for alias in _aliases(thing):
+                self.aliases.setdefault(alias, thing.name)
         return tuple(names)
 
 
@@ -192,6 +201,9 @@ def _checked(thing: object, hook: str, kind: type) -> Contribution:
         raise _Refused(f"name: {name!r} is not a lower-case word of letters, digits and _, 40 at most")
     if not isinstance(getattr(thing, "label", None), str):
         raise _Refused(f"{name}: label is missing")
+    bad = [alias for alias in _aliases(thing) if not isinstance(alias, str) or not _ALIAS.fullmatch(alias)]
+    if bad:
+        raise _Refused(f"{name}: alias {bad[0]!r} is not a word of letters, digits and _, 60 at most")
     if not issubclass(thing.Params, Params):
         raise _Refused(f"{name}: Params is not a subclass of calotype.Params")
     try:
@@ -199,6 +211,10 @@ def _checked(thing: object, hook: str, kind: type) -> Contribution:
     except ValueError as error:
         raise _Refused(f"{name}: every parameter needs a default ({error})") from None
     return thing
+
+
+def _aliases(thing: Contribution) -> tuple[str, ...]:
+    return () if isinstance(thing, PostProcessor) else tuple(thing.aliases)
 
 
 def _bundled(entry: EntryPoint) -> bool:

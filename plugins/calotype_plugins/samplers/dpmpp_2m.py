@@ -17,6 +17,7 @@ class DPMpp2M(calotype.Sampler):
 
     name = "dpmpp_2m"
     label = "DPM++ 2M"
+    aliases = ("DPMSolverMultistepScheduler",)
 
     def calls(self, steps: int) -> int:
         """One model call a step."""

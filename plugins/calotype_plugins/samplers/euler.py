@@ -16,6 +16,7 @@ class Euler(calotype.Sampler):
 
     name = "euler"
     label = "Euler"
+    aliases = ("EulerDiscreteScheduler",)
 
     def calls(self, steps: int) -> int:
         """One model call a step."""

@@ -26,6 +26,7 @@ class EulerAncestral(calotype.Sampler):
 
     name = "euler_ancestral"
     label = "Euler ancestral"
+    aliases = ("EulerAncestralDiscreteScheduler",)
     Params = EulerAncestralParams
 
     def calls(self, steps: int) -> int:

@@ -16,6 +16,7 @@ class Heun(calotype.Sampler):
 
     name = "heun"
     label = "Heun"
+    aliases = ("HeunDiscreteScheduler",)
 
     def calls(self, steps: int) -> int:
         """Two model calls a step, but one in the last."""

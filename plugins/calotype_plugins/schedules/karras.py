@@ -23,6 +23,7 @@ class Karras(calotype.Schedule):
 
     name = "karras"
     label = "Karras"
+    aliases = ("use_karras_sigmas",)
     Params = KarrasParams
 
     def sigmas(self, steps: int, levels: calotype.NoiseLevels, params: calotype.Params) -> calotype.Sigmas:

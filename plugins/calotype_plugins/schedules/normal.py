@@ -14,6 +14,7 @@ class Normal(calotype.Schedule):
 
     name = "normal"
     label = "Normal"
+    aliases = ("linspace",)
 
     def sigmas(self, steps: int, levels: calotype.NoiseLevels, params: calotype.Params) -> calotype.Sigmas:
         """``steps + 1`` noise levels."""

@@ -7,7 +7,19 @@
 """
 
 from calotype.plugins.testing.check import Check, assert_all
-from calotype.plugins.testing.driving import MU, Asked, Drive, S, drawn, drive, exact, gaussian, spaced, tail
+from calotype.plugins.testing.driving import (
+    MU,
+    Asked,
+    Drive,
+    S,
+    consistent,
+    drawn,
+    drive,
+    exact,
+    gaussian,
+    spaced,
+    tail,
+)
 from calotype.plugins.testing.modules import check_import
 from calotype.plugins.testing.postprocessors import check_postprocessor, picture
 from calotype.plugins.testing.reviews import check_reviews
@@ -26,6 +38,7 @@ __all__ = [
     "check_reviews",
     "check_sampler",
     "check_schedule",
+    "consistent",
     "drawn",
     "drive",
     "exact",

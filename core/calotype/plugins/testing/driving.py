@@ -23,6 +23,11 @@ def gaussian(x: Latents, sigma: float) -> Latents:
     return MU + S**2 / (S**2 + sigma**2) * (x - MU)
 
 
+def consistent(x: Latents, sigma: float) -> Latents:
+    """The exact consistency model of that data: where the path through ``x`` ends, and not the mean of all ends."""
+    return exact(x, sigma, 0.0)
+
+
 def exact(x: Latents, sigma: float, sigma_next: float) -> Latents:
     """Where the probability-flow ODE of that data takes ``x`` between two noise levels, in closed form."""
     return MU + (x - MU) * math.sqrt((S**2 + sigma_next**2) / (S**2 + sigma**2))

@@ -12,7 +12,7 @@ from typing import Final
 
 from calotype.errors import SamplerMisbehaved
 from calotype.plugins.testing.check import Check, Fault, ends, global_chance_untouched, outcome, parameters
-from calotype.plugins.testing.driving import MU, Drive, S, drawn, drive, exact, spaced, tail
+from calotype.plugins.testing.driving import MU, Drive, S, consistent, drawn, drive, exact, gaussian, spaced, tail
 from calotype.sampling import Latents, Sampler
 
 STEPS: Final = (1, 2, 5, 20)
@@ -223,7 +223,7 @@ def _accuracy(sampler: Sampler) -> str:
 
 def _distribution(sampler: Sampler) -> str:
     start = MU + drawn(math.sqrt(S**2 + 15.0**2), (1, 160, 160))
-    x = drive(sampler, start, spaced(200)).x
+    x = drive(sampler, start, spaced(200), consistent if sampler.distilled else gaussian).x
     mean, std = float(x.mean()), float(x.std())
     figures = f"stochastic; of N({MU}, {S}²) it gives mean {mean:.3f}, standard deviation {std:.3f} after 200 steps"
     if abs(mean - MU) > MEAN_ERROR or abs(std - S) > STD_ERROR:
