@@ -20,7 +20,7 @@ class DDPMParams(calotype.Params):
 
 
 class DDPM(calotype.Sampler):
-    """Ho et al. (2020), "Denoising Diffusion Probabilistic Models", Algorithm 2 by eq. 6 and 7, for steps of any length.
+    """Ho et al. (2020), "Denoising Diffusion Probabilistic Models", Algorithm 2 by eq. 6 and 7, for any length of step.
 
     In σ coordinates (x/√ᾱ, σ² = (1 − ᾱ)/ᾱ) the posterior's mean is x0 + (σ_next/σ)²·(x − x0) and its variance β̃ is
     σ_next²·(1 − σ_next²/σ²); section 3.2 calls it and β the two extreme choices.

@@ -20,7 +20,7 @@ class DEIS(calotype.Sampler):
     """ρAB-DEIS: dx/dρ = ε(x; ρ) with ρ = σ, ε extrapolated by a polynomial in log ρ and integrated exactly.
 
     Zhang & Chen (2023), "Fast Sampling of Diffusion Models with Exponential Integrator". It begins with an Euler
-    step and gains an order with each one; the last two lose it again.
+    step and gains an order with each one.
     """
 
     name = "deis"
@@ -38,11 +38,11 @@ class DEIS(calotype.Sampler):
         """Solve from ``sigmas[0]`` down to 0."""
         assert isinstance(params, DEISParams)
         past: list[tuple[float, calotype.Latents]] = []  # (log ρ, ε), the latest first
-        for left, (sigma, sigma_next) in zip(range(len(sigmas) - 1, 0, -1), pairwise(sigmas), strict=True):
+        for sigma, sigma_next in pairwise(sigmas):
             denoised = (yield calotype.Query(x, sigma)).denoised
             if sigma_next == 0:
                 return denoised
-            past = [(math.log(sigma), (x - denoised) / sigma), *past[: params.order - 1]][:left]
+            past = [(math.log(sigma), (x - denoised) / sigma), *past[: params.order - 1]]
             # ∫ (log ρ − log σ)^k dρ from σ to σ_next for k = 0, 1, 2, by parts
             log = math.log(sigma_next / sigma)
             i0 = sigma_next - sigma

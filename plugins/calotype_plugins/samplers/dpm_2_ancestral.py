@@ -19,8 +19,8 @@ class DPM2AncestralParams(calotype.Params):
 class DPM2Ancestral(calotype.Sampler):
     """Ancestral sampling by midpoint steps.
 
-    σ_up and σ_down are those of ``euler_ancestral`` (Song et al. 2021, "Denoising Diffusion Implicit Models", eq. 16, in
-    σ coordinates); the way to σ_down is that of ``dpm_2`` (Lu et al. 2022, DPM-Solver-2), as in k-diffusion's
+    σ_up and σ_down are those of ``euler_ancestral`` (Song et al. 2021, "Denoising Diffusion Implicit Models", eq. 16,
+    in σ coordinates); the way to σ_down is that of ``dpm_2`` (Lu et al. 2022, DPM-Solver-2), as in k-diffusion's
     ``sample_dpm_2_ancestral`` (Crowson 2022). Exact in distribution but for the ODE step, so of second order.
     """
 

@@ -25,8 +25,7 @@ class DPMpp2MSDE(calotype.Sampler):
 
     Lu et al. (2022), "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models", with α = 1:
     "midpoint" takes the slope for the whole step at its middle, "heun" integrates the line through both estimates
-    exactly. k-diffusion's ``sample_dpmpp_2m_sde`` (Crowson 2022). At η = 0 of second order; with noise the estimates
-    that it remembers carry old noise, and the distribution is of first order.
+    exactly. k-diffusion's ``sample_dpmpp_2m_sde`` (Crowson 2022). Of second order, with noise in distribution.
     """
 
     name = "dpmpp_2m_sde"

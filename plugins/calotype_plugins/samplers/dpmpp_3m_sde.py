@@ -19,10 +19,9 @@ class DPMpp3MSDEParams(calotype.Params):
 class DPMpp3MSDE(calotype.Sampler):
     """SDE-DPM-Solver++ with two estimates remembered, in λ = −log σ, the noise of the SDE scaled by η.
 
-    Lu et al. (2022), "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models", as their own
-    program, k-diffusion's ``sample_dpmpp_3m_sde`` (Crowson 2023) and diffusers have its third-order multistep update:
-    with half of the term in D″ that a Taylor series asks for. So at η = 0 it is of second order, with a smaller error
-    than DPM++ 2M; with noise the distribution is of first order, as in ``dpmpp_2m_sde``.
+    Lu et al. (2022), "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models"; the update is
+    that of k-diffusion's ``sample_dpmpp_3m_sde`` (Crowson 2023), diffusers and the authors' own program, which have half
+    of the term in D″ that a Taylor series asks for. So it is of second order too, with a third of DPM++ 2M's error.
     """
 
     name = "dpmpp_3m_sde"

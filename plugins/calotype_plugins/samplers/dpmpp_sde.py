@@ -21,10 +21,10 @@ class DPMppSDEParams(calotype.Params):
 class DPMppSDE(calotype.Sampler):
     """DPM-Solver++(2S) for the SDE, the middle of each step (r = ½) reached with noise of its own.
 
-    Lu et al. (2022), "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models", Algorithm 1 with
-    α = 1, for the SDE; k-diffusion's ``sample_dpmpp_sde`` (Crowson 2022). There both noises come from a Brownian tree;
-    here the whole step's is composed of those of its halves, as the SDE itself composes them. That takes i.i.d. draws
-    in order and nothing else; with unrelated ones the method would be of first order, so it is of second.
+    Lu et al. (2022), "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models", Algorithm 1
+    with α = 1, for the SDE; k-diffusion's ``sample_dpmpp_sde`` (Crowson 2022). There both noises come from a Brownian
+    tree; here the whole step's is composed of those of its halves, as the SDE itself composes them. That takes i.i.d.
+    draws in order and nothing else; with unrelated ones the method would be of first order, so it is of second.
     """
 
     name = "dpmpp_sde"

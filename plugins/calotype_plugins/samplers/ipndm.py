@@ -21,9 +21,9 @@ class IPNDMParams(calotype.Params):
 class IPNDM(calotype.Sampler):
     """Improved PNDM: the multistep formula of PNDM, begun by its lower orders instead of Runge-Kutta steps.
 
-    Zhang & Chen (2023), "Fast Sampling of Diffusion Models with Exponential Integrator", after Liu et al. (2022), "Pseudo
-    Numerical Methods for Diffusion Models on Manifolds". The weights are those of equal steps in σ, where it is of the
-    order that is set; on other schedules of second order.
+    Zhang & Chen (2023), "Fast Sampling of Diffusion Models with Exponential Integrator", after Liu et al. (2022),
+    "Pseudo Numerical Methods for Diffusion Models on Manifolds". The weights are those of equal steps in σ, where it is
+    of the order that is set; on other schedules of second order.
     """
 
     name = "ipndm"
@@ -43,8 +43,6 @@ class IPNDM(calotype.Sampler):
         past: list[calotype.Latents] = []  # slopes, the latest first
         for sigma, sigma_next in pairwise(sigmas):
             denoised = (yield calotype.Query(x, sigma)).denoised
-            if sigma_next == 0:
-                return denoised
             past = [(x - denoised) / sigma, *past[: params.order - 1]]
             for weight, slope in zip(_WEIGHTS[len(past) - 1], past, strict=True):
                 x = x + (sigma_next - sigma) * weight * slope

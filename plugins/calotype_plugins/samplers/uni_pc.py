@@ -1,14 +1,16 @@
-"""UniPC: each estimate also corrects the step that led to it. One model call a step."""
+"""UniPC: each estimate also corrects the step that led to it. Orders rise from 1 at the start, fall to 1 at the end."""
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 
 import calotype
+
+_Known: TypeAlias = list[tuple[float, calotype.Latents]]  # estimates with their λ = −log σ, the latest first
 
 
 class UniPCParams(calotype.Params):
@@ -19,10 +21,7 @@ class UniPCParams(calotype.Params):
 
 
 class UniPC(calotype.Sampler):
-    """UniPC-p with data prediction, in λ = −log σ; its orders rise from 1 at the beginning and fall to 1 at the end.
-
-    Zhao et al. (2023), "UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of Diffusion Models".
-    """
+    """Zhao et al. (2023), "UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of Diffusion Models"."""
 
     name = "uni_pc"
     label = "UniPC"
@@ -38,7 +37,7 @@ class UniPC(calotype.Sampler):
     ) -> calotype.Sampling:
         """Solve from ``sigmas[0]`` down to 0."""
         assert isinstance(params, UniPCParams)
-        past: list[tuple[float, calotype.Latents]] = []  # (λ, D), the latest first
+        past: _Known = []
         before, order = x, 0
         for place, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
             denoised = (yield calotype.Query(x, sigma)).denoised
@@ -53,32 +52,24 @@ class UniPC(calotype.Sampler):
         return x
 
 
-def _step(
-    x: calotype.Latents, end: float, known: list[tuple[float, calotype.Latents]], variant: str
-) -> calotype.Latents:
+def _step(x: calotype.Latents, end: float, known: _Known, variant: str) -> calotype.Latents:
     """From the λ of the first estimate to ``end``, along the polynomial through all of them."""
     import numpy as np
 
     (begin, d0), others = known[0], known[1:]
     h = end - begin
+    x = math.exp(-h) * x - math.expm1(-h) * d0
     r = [(at - begin) / h for at, _ in others]
     # a_p·B(h) of the paper: for one difference half of B(h), for more those that integrate powers of r exactly
-    weights = [(h if variant == "bh1" else -math.expm1(-h)) / 2]
+    a = [(h if variant == "bh1" else -math.expm1(-h)) / 2]
     if len(r) > 1:
-        weights = np.linalg.solve(
-            np.vander(r, increasing=True).T, [_moment(k, h) for k in range(1, len(r) + 1)]
-        ).tolist()
-    x = math.exp(-h) * x - math.expm1(-h) * d0
-    for weight, place, (_, d) in zip(weights, r, others, strict=False):
-        x = x + weight / place * (d - d0)
-    return x
+        a = np.linalg.solve(np.vander(r, increasing=True).T, [_moment(k + 1, h) for k in range(len(r))]).tolist()
+    return x + sum(a_k / r_k * (d - d0) for a_k, r_k, (_, d) in zip(a, r, others, strict=False))
 
 
 def _moment(k: int, h: float) -> float:
-    """∫ e^(s − h) (s/h)^k ds from 0 to h: by parts, or as a power series, since parts cancel where h is small."""
-    if h > 1:
-        return 1 - k / h * _moment(k - 1, h) if k else -math.expm1(-h)
-    return h * sum((-h) ** n * math.factorial(k) / math.factorial(k + n + 1) for n in range(20))
+    """∫ e^(s − h) (s/h)^k ds from 0 to h, as a power series: by parts the terms would cancel where h is small."""
+    return h * sum((-h) ** n * math.factorial(k) / math.factorial(k + n + 1) for n in range(60))
 
 
 @calotype.hookimpl

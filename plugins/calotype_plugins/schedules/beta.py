@@ -57,7 +57,7 @@ def _power(x: float, a: float, b: float) -> float:
 
 
 def _below(x: float, a: float, b: float) -> float:
-    """Share of Beta(a, b) below x, by the continued fraction of Press et al. (2007), "Numerical Recipes", section 6.4."""
+    """Share of Beta(a, b) below x, by a continued fraction (Press et al. 2007, "Numerical Recipes", section 6.4)."""
     if x > (a + 1) / (a + b + 2):  # where it converges slowly
         return 1 - _below(1 - x, b, a)
     fraction = 1.0
