@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 import calotype
+import calotype_plugins
 from calotype.plugins.testing import assert_all, check_postprocessor, check_sampler, check_schedule
 
 BUNDLED = sorted(
@@ -27,9 +28,24 @@ def offered(module: ModuleType) -> list[calotype.Sampler | calotype.Schedule | c
 
 
 def test_all_are_here() -> None:
-    assert [entry.name for entry in BUNDLED] == [
-        *("dpmpp_2m", "euler", "euler_ancestral", "film_grain", "heun", "karras", "normal", "upscale")
-    ]
+    samplers = """ddim ddpm deis dpm_2 dpm_2_ancestral dpmpp_2m dpmpp_2m_sde dpmpp_2s_ancestral dpmpp_3m_sde dpmpp_sde
+        euler euler_ancestral euler_cfg_pp gradient_estimation heun ipndm lcm lms res_multistep uni_pc"""
+    schedules = "beta ddim_uniform exponential karras kl_optimal linear_quadratic normal sgm_uniform simple"
+    assert {entry.name for entry in BUNDLED} == {*samplers.split(), *schedules.split(), "film_grain", "upscale"}
+
+
+def test_all_that_are_here_are_entry_points() -> None:
+    """A file of pyproject.toml's folders that nobody finds would be a sampler that nobody can ask for."""
+    folder = Path(calotype_plugins.__file__).parent
+    files = {path.stem for kind in ("samplers", "schedules") for path in (folder / kind).glob("[a-z]*.py")}
+    found = {entry.name for entry in BUNDLED if ".samplers." in entry.module or ".schedules." in entry.module}
+    assert found == files
+
+
+def test_no_name_and_no_alias_is_used_twice() -> None:
+    things = [thing for entry in BUNDLED for thing in offered(entry.load())]
+    words = [name for thing in things for name in (thing.name, *getattr(thing, "aliases", ()))]
+    assert len(words) == len(set(words))
 
 
 @each_plugin

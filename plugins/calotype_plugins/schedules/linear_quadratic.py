@@ -19,7 +19,7 @@ class LinearQuadratic(calotype.Schedule):
     """Polyak et al. (2024), "Movie Gen: A Cast of Media Foundation Models", linear-quadratic t-schedule; as in Mochi.
 
     In the time of flow models, t = σ/(1 + σ), from t(σ_max) to 0. ComfyUI applies the formula to σ itself, which is the
-    same for flow models (their σ is t), and hardly usable for others.
+    same for flow models (their σ is t), and hardly usable for others. Above 120 steps the last level lies below σ_min.
     """
 
     name = "linear_quadratic"
