@@ -190,6 +190,10 @@ def test_the_catalog_tells_all_a_client_needs(api: httpx.Client) -> None:
     assert found["models"][0]["sizes"] == ["256x256", "64x64"]
     assert {"euler", "dpmpp_2m", "heun"} <= {each["name"] for each in found["samplers"]}
     assert {"karras", "normal"} <= {each["name"] for each in found["schedules"]}
+    ddim, lcm = (next(each for each in found["samplers"] if each["name"] == name) for name in ("ddim", "lcm"))
+    assert (ddim["aliases"], ddim["distilled"], lcm["distilled"]) == (["DDIMScheduler"], False, True)
+    normal = next(each for each in found["schedules"] if each["name"] == "normal")
+    assert normal["aliases"] == ["linspace"]
     upscale = next(each for each in found["post_processors"] if each["name"] == "upscale")
     assert upscale["label"] == "Upscale"
     assert upscale["parameters"]["properties"]["factor"]["enum"] == [2, 4]

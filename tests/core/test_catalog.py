@@ -39,7 +39,7 @@ def test_seed_zero_and_guidance_one_are_kept(catalog: Catalog) -> None:
     [
         ({"model": "dall-e-3"}, "model", "'dall-e-3' is not one of calotype-emoji"),
         ({"sampler": "magic"}, "sampler", "'magic' is not one of"),
-        ({"schedule": "x" * 200}, "schedule", "…' is not one of karras, normal"),
+        ({"schedule": "x" * 200}, "schedule", "…' is not one of beta, ddim_uniform"),
         ({"width": 512}, "width, height", "512x64 is not a size of model calotype-emoji; use 64x64"),
         ({"options": {"magic": {}}}, "options.magic", "no such plugin; there are"),
         ({"options": {"film_grain": {"strength": 7}}}, "options.film_grain.strength", "7 is too large; at most 1"),
@@ -50,6 +50,52 @@ def test_seed_zero_and_guidance_one_are_kept(catalog: Catalog) -> None:
     ],
 )
 def test_what_is_not_there_is_named(catalog: Catalog, fields: dict[str, Any], field: str, words: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        catalog.resolve(Request.parse({"prompt": "cat", **fields}))
+    assert caught.value.problems[0].field == field
+    assert words in caught.value.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("asked", "own"),
+    [
+        (("EulerAncestralDiscreteScheduler", "use_karras_sigmas"), ("euler_ancestral", "karras")),
+        (("DPMSolverMultistepScheduler", "linspace"), ("dpmpp_2m", "normal")),
+        (("dpmpp_sde_gpu", "trailing"), ("dpmpp_sde", "simple")),
+    ],
+)
+def test_other_programs_names_are_understood_and_ours_are_kept(
+    catalog: Catalog, asked: tuple[str, str], own: tuple[str, str]
+) -> None:
+    resolved = catalog.resolve(Request(prompt="cat", sampler=asked[0], schedule=asked[1]))
+    assert (resolved.sampler, resolved.schedule) == own
+    assert catalog.resolve(resolved) == resolved
+
+
+def test_options_may_be_given_by_another_name(catalog: Catalog) -> None:
+    options = {"DDIMScheduler": {"eta": 0.5}, "use_karras_sigmas": {"rho": 5.0}}
+    resolved = catalog.resolve(Request(prompt="cat", sampler="ddim", schedule="karras", options=options))
+    assert resolved.options["ddim"] == {"eta": 0.5}
+    assert resolved.options["karras"] == {"rho": 5.0}
+    assert not set(options) & set(resolved.options)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"sampler": "linspace"}, "sampler", "'linspace' is not one of ddim, ddpm"),
+        ({"schedule": "DDIMScheduler"}, "schedule", "'DDIMScheduler' is not one of beta"),
+        (
+            {"sampler": "ddim", "options": {"ddim": {}, "DDIMScheduler": {}}},
+            "options.DDIMScheduler",
+            "ddim is given twice, by different names",
+        ),
+        ({"options": {"DDIMScheduler": {}}}, "options.ddim", "is not used: sampler is euler_ancestral"),
+    ],
+)
+def test_another_name_in_the_wrong_place_is_named_as_it_was_given(
+    catalog: Catalog, fields: dict[str, Any], field: str, words: str
+) -> None:
     with pytest.raises(BadRequest) as caught:
         catalog.resolve(Request.parse({"prompt": "cat", **fields}))
     assert caught.value.problems[0].field == field

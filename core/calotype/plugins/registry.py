@@ -201,6 +201,8 @@ def _checked(thing: object, hook: str, kind: type) -> Contribution:
         raise _Refused(f"name: {name!r} is not a lower-case word of letters, digits and _, 40 at most")
     if not isinstance(getattr(thing, "label", None), str):
         raise _Refused(f"{name}: label is missing")
+    if not isinstance(thing, PostProcessor) and isinstance(thing.aliases, str):
+        raise _Refused(f"{name}: aliases is a text; it must be a tuple of them")
     bad = [alias for alias in _aliases(thing) if not isinstance(alias, str) or not _ALIAS.fullmatch(alias)]
     if bad:
         raise _Refused(f"{name}: alias {bad[0]!r} is not a word of letters, digits and _, 60 at most")

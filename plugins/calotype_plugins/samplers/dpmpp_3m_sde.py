@@ -20,8 +20,9 @@ class DPMpp3MSDE(calotype.Sampler):
     """SDE-DPM-Solver++ with two estimates remembered, in λ = −log σ, the noise of the SDE scaled by η.
 
     Lu et al. (2022), "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models"; the update is
-    that of k-diffusion's ``sample_dpmpp_3m_sde`` (Crowson 2023), diffusers and the authors' own program, which have half
-    of the term in D″ that a Taylor series asks for. So it is of second order too, with a third of DPM++ 2M's error.
+    that of k-diffusion's ``sample_dpmpp_3m_sde`` (Crowson 2023), diffusers and the authors' own program, which have
+    half of the term in D″ that a Taylor series asks for. So it is of second order too, with a third of DPM++ 2M's
+    error. Noisy below 20 steps or so.
     """
 
     name = "dpmpp_3m_sde"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,33 @@ from PIL import Image
 from calotype.plugins.registry import Registry
 
 BUNDLED = Registry.discover(())
-PROMPTS = {"apple": (0, (1, 2)), "red heart": (0, (1, 2)), "frog": (1, (0, 2))}
+PAIRS = sorted({*((each, "normal") for each in BUNDLED.samplers), *(("dpmpp_2m", each) for each in BUNDLED.schedules)})
+PROMPTS = {"apple": (0, (1, 2)), "frog": (1, (0, 2))}
 """Which colour rules where the thing is: the index of the channel, and those of the others."""
 
 
-@pytest.mark.parametrize("schedule", sorted(BUNDLED.schedules))
-@pytest.mark.parametrize("sampler", sorted(BUNDLED.samplers))
-def test_a_sound_picture(bench: Any, sampler: str, schedule: str) -> None:
+@pytest.fixture(scope="module")
+def asked(request: pytest.FixtureRequest, bench: Any) -> Iterator[tuple[Any, dict[tuple[str, str, str], str]]]:
+    """All pictures of the pairs that are tested, asked for at once: in company they take half as long."""
+    together = type(bench)(bench.catalog, slots=16)
+    own = [item for item in request.session.items if getattr(item, "module", None) is request.module]
+    pairs = {item.callspec.params["pair"] for item in own if isinstance(item, pytest.Function)}
+    jobs = {
+        (*pair, prompt): together.join(
+            prompt=prompt, seed=11, steps=20, sampler=pair[0], schedule=pair[1], options={"upscale": False}
+        )
+        for pair in sorted(pairs)
+        for prompt in PROMPTS
+    }
+    yield together, jobs
+    together.host.close()
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+def test_a_sound_picture(asked: tuple[Any, dict[tuple[str, str, str], str]], pair: tuple[str, str]) -> None:
+    together, jobs = asked
     for prompt, (rules, others) in PROMPTS.items():
-        fields = {"prompt": prompt, "seed": 11, "steps": 20, "options": {"upscale": False}}
-        picture = _pixels(bench.alone(**fields, sampler=sampler, schedule=schedule)[0])
+        picture = _pixels(together.pngs(jobs[*pair, prompt], timeout=300)[0])
         corners = picture[[0, 0, -1, -1], [0, -1, 0, -1]]
         assert corners.min() > 225, f"{prompt}: the ground is not clean"
         thing = picture[picture.min(-1) < 200]  # what is not ground

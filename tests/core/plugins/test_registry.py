@@ -110,6 +110,31 @@ def test_of_two_strangers_that_claim_a_name_the_first_has_it(install) -> None:
     assert (off.name, off.problem) == ("b_plugin", "'mine' is claimed by both a_plugin and b_plugin")
 
 
+def test_an_alias_never_takes_a_name_away(install) -> None:
+    """Names go before aliases, and of two equal aliases the first stays: installing a plugin changes no request."""
+    aliases = 'aliases = ("euler", "DDIMScheduler", "Mine"); name, label'
+    install("my_plugin", SAMPLER.format(name="mine").replace("name, label", aliases))
+    install("other", SAMPLER.format(name="uni_pc_bh2"))
+    registry = Registry.discover(["my_plugin", "other"])
+    asked = ("euler", "DDIMScheduler", "Mine", "uni_pc_bh2", "nobody")
+    assert [registry.name_of(name) for name in asked] == ["euler", "ddim", "mine", "uni_pc_bh2", "nobody"]
+
+
+@pytest.mark.parametrize(
+    ("aliases", "problem"),
+    [
+        ('("a b",)', "mine: alias 'a b' is not a word of letters, digits and _, 60 at most"),
+        ("(3,)", "mine: alias 3 is not a word of letters, digits and _, 60 at most"),
+        ('"Mine"', "mine: aliases is a text; it must be a tuple of them"),
+    ],
+)
+def test_aliases_that_are_none(install, aliases: str, problem: str) -> None:
+    source = SAMPLER.format(name="mine").replace("name, label", f"aliases = {aliases}; name, label")
+    install("my_plugin", source)
+    (info,) = [info for info in Registry.discover(["my_plugin"]).plugins if info.name == "my_plugin"]
+    assert (info.on, info.problem) == (False, problem)
+
+
 def test_a_plugin_is_taken_whole_or_not_at_all(install) -> None:
     install("my_plugin", SAMPLER.format(name="mine") + ALL_HOOKS.replace('"halves"', '"karras"'))
     registry = Registry.discover(["my_plugin"])
