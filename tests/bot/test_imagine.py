@@ -195,9 +195,11 @@ def test_autocomplete(house: House) -> None:
             assert all(0 < len(each["name"]) <= 100 and 0 < len(each["value"]) <= 100 for each in found)
             return [each["value"] for each in found]
 
-        assert set(await offered("sampler", "")) == set(at.studio.catalog.registry.samplers)
+        samplers = set(at.studio.catalog.registry.samplers)
+        assert set(await offered("sampler", "")) == samplers
         assert await offered("sampler", "heu") == ["heun"]
-        assert await offered("sampler", "DPM") == ["dpmpp_2m"]
+        assert await offered("sampler", "DPM++ 2M") == ["dpmpp_2m", "dpmpp_2m_sde"]
+        assert set(await offered("sampler", "DPM")) == {name for name in samplers if name.startswith("dpm")}
         assert await offered("schedule", "kar") == ["karras"]
         assert await offered("model", "emoji") == ["calotype-emoji"]
         assert await offered("model", "nothing") == []

@@ -104,7 +104,8 @@ class Run:
         request = self.assignment.request
         assert request.width and request.height
         pixels = request.width * request.height / 1e6
-        return (2 if self.denoiser.guided else 1) * pixels * self.denoiser.model.info.relative_cost
+        both = self.denoiser.guided or (self._query is not None and self._query.unconditional)
+        return (2 if both else 1) * pixels * self.denoiser.model.info.relative_cost
 
     def rows(self) -> list[Row]:
         """What the sampler asks now. Starts it at the first ask."""

@@ -21,10 +21,14 @@ from calotype.engine.fairness import Service
 from calotype.engine.models import LoadedModel
 from calotype.engine.run import Run
 from calotype.engine.starting import StartEncoder
+from calotype.plugins.registry import Registry
 
 LONG = (
     "a blue cat with a red hat, in a yellow house, beside a green tree, under a purple umbrella, 3d style, flat style"
 )
+
+
+BUNDLED = Registry.discover()
 
 
 class Bench:
@@ -103,6 +107,21 @@ def test_with_and_without_guidance_share_a_call(own: Bench, calls: list[torch.Si
         assert torch.equal(one, other)
 
 
+def test_asking_without_the_prompt_takes_its_own_row_and_is_charged_for_it(own: Bench, calls: list[torch.Size]) -> None:
+    jobs: list[dict[str, Any]] = [
+        {"prompt": "cat", "guidance": 1.0, "seed": 1, "steps": 3, "sampler": sampler}
+        for sampler in ("euler", "euler_cfg_pp")
+    ]
+    alone = [own.alone(**job) for job in jobs]
+    calls.clear()
+    runs = [own.run(**job) for job in jobs]
+    shared = together(runs)
+    assert [call[0] for call in calls] == [3, 3, 3], "one row for euler, two for the other"
+    assert runs[1].row_cost == 2 * runs[0].row_cost
+    for one, other in zip(alone, shared, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_lengths_take_turns_and_a_short_prompt_stays_short(own: Bench, calls: list[torch.Size]) -> None:
     jobs: list[dict[str, Any]] = [
         {"prompt": "cat", "steps": 2, "seed": 1},
@@ -126,8 +145,8 @@ jobs_of_people = st.fixed_dictionaries(
         "negative_prompt": st.sampled_from(["", "", "(red:1.5)", LONG]),
         "seed": st.integers(0, 2),
         "steps": st.integers(1, 3),
-        "sampler": st.sampled_from(["euler", "euler_ancestral", "heun", "dpmpp_2m"]),
-        "schedule": st.sampled_from(["normal", "karras"]),
+        "sampler": st.sampled_from(sorted(BUNDLED.samplers)),
+        "schedule": st.sampled_from(sorted(BUNDLED.schedules)),
         "guidance": st.sampled_from([1.0, 3.0, 7.5]),
         "guidance_rescale": st.sampled_from([0.0, 0.5]),
     },
