@@ -199,7 +199,7 @@ def test_autocomplete(house: House) -> None:
         assert set(await offered("sampler", "")) == samplers
         assert await offered("sampler", "heu") == ["heun"]
         assert await offered("sampler", "DPM++ 2M") == ["dpmpp_2m", "dpmpp_2m_sde"]
-        assert set(await offered("sampler", "DPM")) == {name for name in samplers if name.startswith("dpm")}
+        assert set(await offered("sampler", "DPM")) == {name for name in samplers if "dpm" in name}
         assert await offered("schedule", "kar") == ["karras"]
         assert await offered("model", "emoji") == ["calotype-emoji"]
         assert await offered("model", "nothing") == []
