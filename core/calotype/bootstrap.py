@@ -146,6 +146,7 @@ def _dispatcher(
         screen,
         slots=settings.slots,
         residents=settings.residents,
+        attempts=settings.attempts,
         only_own=only_own,
         held=disk.short,
         recall=lambda: _recall(home, catalog),

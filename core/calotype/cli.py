@@ -62,7 +62,7 @@ def imagine(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> int:
-    """Make pictures and write them to files; uses the running server if there is one."""
+    """Make pictures and write them to files. The running server makes them if there is one."""
     from calotype.cli_imagine import Wish, run
 
     fields = {
@@ -101,7 +101,7 @@ def bench(
     threads: Annotated[list[int] | None, typer.Option(min=1, max=256, hidden=True)] = None,
     slots: Annotated[list[int] | None, typer.Option(min=1, max=64, hidden=True)] = None,
 ) -> int:
-    """Measure this machine and recommend slots and threads; changes nothing.
+    """Measure this machine and recommend slots and threads. Changes nothing.
 
     Takes up to about two minutes for each number of threads it tries, three at most: of a slow model it measures less.
     One step of one picture is always done, twice, however long it takes.
@@ -126,7 +126,7 @@ def verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> int:
-    """Make a picture again and say whether it is the same; changes nothing.
+    """Make a picture again and say whether it is the same. Changes nothing.
 
     Exit code 0: the same, or as close as other conditions may make it. 1: different. 2: nothing to verify.
     """

@@ -58,6 +58,8 @@ def search(
         typer.echo(json.dumps(found))
         return 0
     _list(found["data"])
+    if not found["data"]:
+        typer.echo("nothing was found", err=True)
     if found["has_more"]:
         typer.echo(f"there are more: --before {found['data'][-1]['job_id']}", err=True)
     return 0

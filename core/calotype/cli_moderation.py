@@ -49,7 +49,7 @@ def unblock_word(word: Annotated[str, typer.Argument(help="As it was blocked.")]
 
 @moderation_app.command("pictures")
 def pictures(as_json: Json = False) -> int:
-    """List the pictures that are blocked, by the hash of their look."""
+    """List the blocked pictures. Each is a hash of its look."""
     found = _done("GET", "/v1/moderation/pictures", None, lambda office, who: _rows(office.pictures(who)))
     return _show(found, as_json, _picture_line, "no pictures")
 
@@ -60,7 +60,7 @@ def block_picture(
     index: Annotated[int | None, typer.Option(min=0, help="Only that picture of the job, from 0.")] = None,
     reason: Annotated[str, typer.Option(help="For the audit.")] = "",
 ) -> int:
-    """Refuse what looks like a picture, made or brought, from now on; remove the copies that are kept."""
+    """Refuse what looks like this picture. Copies that are kept are removed."""
     if Path(what).is_file():
         body: dict[str, Any] = {**_of_file(Path(what)), "reason": reason}
 
@@ -79,7 +79,7 @@ def block_picture(
 
 @moderation_app.command("unblock-picture")
 def unblock_picture(digest: Annotated[str, typer.Argument(metavar="HASH", help="As pictures lists it.")]) -> int:
-    """Allow what looks like a blocked picture again; copies that were removed stay removed."""
+    """Allow a blocked picture again. Copies that were removed stay removed."""
     body = {"hash": digest}
     path = "/v1/moderation/pictures/remove"
     _done("POST", path, body, lambda office, who: office.unblock_picture(digest, who))

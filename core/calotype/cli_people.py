@@ -132,13 +132,19 @@ def _shown(found: Mapping[str, Any], as_json: bool) -> int:
 
 def _table(people: Sequence[Mapping[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("person", "name", "role", "weight", "queued", "running", "spent today", "banned", box=None)
+    # whole however narrow the terminal: it is what the other commands ask for
+    longest = max((len(each["key"]) + 4 for each in people), default=0)
+    who = Column("person", no_wrap=True, min_width=longest)
+    table = Table(who, "name", "role", "weight", "queued", "running", "spent today", "banned", box=None)
     for each in people:
         budget = "" if each["daily_budget"] is None else f" of {each['daily_budget']:g}"
         others = len(each["accounts"]) - 1
         key = f"{each['key']} +{others}" if others else each["key"]
         figures = (f"{each['weight']:g}", str(each["queued"]), str(each["running"]), f"{each['spent']:.3g}{budget}")
         table.add_row(key, each["name"], each["role"], *figures, each["ban_reason"] or "")
-    Console(markup=False).print(table)
+    console = Console(markup=False)
+    if not console.is_terminal:  # a file or another program has no margin
+        console.width = 200
+    console.print(table)

@@ -59,6 +59,8 @@ def list_(as_json: AsJson = False) -> int:
     if as_json:
         typer.echo(json.dumps(found))
         return 0
+    if not found:
+        typer.echo("nothing is scheduled", err=True)
     for each in found:
         typer.echo(f"{each['id']}: {each['cron']} ({each['timezone']}), {each['owner']}: {each['request']['prompt']}")
         typer.echo(f"   next at {each['next']}" + (f"; the last one failed: {each['error']}" if each["error"] else ""))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter
 
 import pytest
 
@@ -15,7 +16,7 @@ from faults.conftest import Open, Record
 from faults.harness import service as services
 from faults.harness.load import Load, tally
 from faults.harness.progress import Bar
-from faults.harness.service import ALONE, Kind, Service
+from faults.harness.service import ALONE, SEVERAL, Kind, Service
 from serving import until
 
 KILLS = int(os.environ.get("KILLS", "100"))
@@ -23,12 +24,18 @@ SAMPLE = 8
 """Jobs that are made again in peace at the end, to compare their bytes."""
 
 
-@pytest.mark.parametrize("kinds", [ALONE], ids=["one_process"])
+@pytest.mark.parametrize(
+    ("database", "kinds"),
+    [("SQLite", ALONE), ("PostgreSQL", ALONE), ("PostgreSQL", SEVERAL)],
+    ids=["one_process-SQLite", "one_process-PostgreSQL", "several_processes"],
+    indirect=["database"],
+)
 def test_random_kills(open_service: Open, database: str, record: Record, kinds: tuple[Kind, ...]) -> None:
     # here it is us who kill: that a job was running three times when we did says nothing of the job
     service = open_service(kinds=kinds, CALOTYPE_ATTEMPTS="1000", CALOTYPE_POSTPROCESS_SECONDS="30")
     chance = random.Random(f"{services.seed()}/{database}/{len(kinds)}")
     load = Load(service, services.seed())
+    killed: Counter[str] = Counter()
     load.start()
     bar, answered = Bar(f"{database}: kills", KILLS), []
     service.start()
@@ -37,8 +44,11 @@ def test_random_kills(open_service: Open, database: str, record: Record, kinds: 
         victim = chance.choice(kinds)
         _let_it_work(service, chance)
         service.processes[victim.name].kill()
+        killed[victim.name] += 1
         begun = time.monotonic()
         service.start(victim)
+        if len(kinds) > 1:
+            service.until_ready()
         answered.append(time.monotonic() - begun)
     bar.show(KILLS, f"{len(load.asked)} jobs")
     load.stop()
@@ -51,7 +61,10 @@ def test_random_kills(open_service: Open, database: str, record: Record, kinds: 
     note = (
         f"{found.again} deliveries repeated, {min(SAMPLE, len(load.asked))} pictures compared with those of a quiet run"
     )
-    fault = f"random kill -9, {len(kinds)} processes" if len(kinds) > 1 else "random kill -9"
+    fault = "random kill -9"
+    if len(kinds) > 1:
+        fault = f"random kill -9, {len(kinds)} processes"
+        note = ", ".join(f"{name} {number} times" for name, number in sorted(killed.items())) + f"; {note}"
     jobs, lost_jobs, doubled = len(load.asked), len(lost), len(found.doubled)
     record(fault, runs=KILLS, jobs=jobs, lost=lost_jobs, doubled=doubled, recovery=answered, note=note)
 

@@ -53,11 +53,12 @@ class Dispatcher:
         *,
         slots: int,
         residents: int,
+        attempts: int = 3,
         only_own: bool = False,
         held: Callable[[], str | None] = lambda: None,
         recall: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``held`` says why nothing is claimed just now, if that is so.
+        """``attempts``: after so many unclean ends a job is given up. ``held`` says why nothing is claimed just now.
 
         ``recall`` looks for models that other processes were offered meanwhile: whether there are new ones.
         """
@@ -66,6 +67,9 @@ class Dispatcher:
         self._recorder = Recorder(ledger, store, screen)
         self._slots, self._cap = slots, residents
         self._residents: dict[str, Assignment] = {}
+        self._suspected_from = max(1, attempts - 1)
+        self._suspects: set[str] = set()
+        """Residents in their last attempt. Each runs alone, so that none is blamed for what another one does."""
         self._pauses = Pauses(residents)
         self._denoised: set[str] = set()
         """Residents whose steps are done: they are only to be finished, and cannot be paused any more."""
@@ -209,6 +213,7 @@ class Dispatcher:
         self.wake()
         with self._lock:
             left, self._residents = list(self._residents.values()), {}
+            self._suspects.clear()
             self._pauses = Pauses(self._cap)
         for assignment in left:
             await asyncio.to_thread(self._ledger.release, assignment.job_id, assignment.epoch)
@@ -221,8 +226,10 @@ class Dispatcher:
     async def _claim(self) -> None:
         """Fill the slots; beyond them admit whoever has no job here yet, so that a light user never waits long."""
         while not self._draining and len(self._residents) < self._cap and self._held() is None:
+            if self._a_suspect_runs():
+                return
             self._called_off.clear()
-            jobs = await asyncio.to_thread(self._claim_next, self._running() >= self._slots)
+            jobs = await asyncio.to_thread(self._claim_next, self._running())
             if not jobs:
                 return
             self.positions.changed()
@@ -232,9 +239,18 @@ class Dispatcher:
                 elif job.id not in self._called_off:  # cancelled while the claim was under way
                     self._hand_over(job)
 
-    def _claim_next(self, full: bool) -> list[Job]:
+    def _a_suspect_runs(self) -> bool:
+        with self._lock:
+            return any(job_id not in self._pauses for job_id in self._suspects)
+
+    def _claim_next(self, running: int) -> list[Job]:
         if not self._only_own:
-            return self._ledger.claim(1, at_most_per_person=1 if full else None, loaded=self._loaded())
+            return self._ledger.claim(
+                1,
+                at_most_per_person=1 if running >= self._slots else None,
+                loaded=self._loaded(),
+                tried_at_most=self._suspected_from - 1 if running else None,
+            )
         while self._own:
             job = self._ledger.claim_job(self._own.popleft())
             if job is not None:
@@ -260,6 +276,8 @@ class Dispatcher:
         with self._lock:
             again = job.id in self._residents  # under a claim that was lost meanwhile
             self._residents[job.id] = assignment
+            if job.attempts > self._suspected_from:
+                self._suspects.add(job.id)
         if again:
             self._host.cancel(job.id)
         self._host.join(assignment)
@@ -312,6 +330,7 @@ class Dispatcher:
     def _forget(self, job_id: str) -> None:
         with self._lock:
             self._residents.pop(job_id, None)
+            self._suspects.discard(job_id)
             self._pauses.discard(job_id)
             self._denoised.discard(job_id)
 

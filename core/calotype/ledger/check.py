@@ -110,7 +110,7 @@ def _counters(connection: Connection) -> Finding:
     wrong = select(persons.c.key).select_from(both)
     keys = connection.scalars(wrong.where(or_(persons.c.queued != queued, persons.c.running != running))).all()
     people = connection.scalar(select(func.count()).select_from(persons))
-    told = f"wrong for {len(keys)} of {people} people; restore a backup" if keys else f"right for all {people} people"
+    told = f"wrong for {len(keys)} of {people} people; restore a backup" if keys else "right"
     return Finding("counters", not keys, told)
 
 

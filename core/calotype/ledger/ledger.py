@@ -101,14 +101,20 @@ class Ledger:
         )
 
     def claim(
-        self, limit: int = 1, *, at_most_per_person: int | None = None, loaded: Collection[str] = ()
+        self,
+        limit: int = 1,
+        *,
+        at_most_per_person: int | None = None,
+        loaded: Collection[str] = (),
+        tried_at_most: int | None = None,
     ) -> list[Job]:
         """Up to ``limit`` jobs to run, in fair order; their people are charged.
 
         People who have ``at_most_per_person`` jobs running, these included, are passed over. Models ``loaded`` (names)
-        are preferred, as far as nobody is overtaken by more than about two of their own jobs.
+        are preferred, as far as nobody is overtaken by more than about two of their own jobs. A job that was tried more
+        often than ``tried_at_most`` is not claimed, and nothing instead of it: its turn is when it can run alone.
         """
-        return self._database.write(queue.claim, limit, at_most_per_person, loaded, self._held())
+        return self._database.write(queue.claim, limit, at_most_per_person, loaded, self._held(), tried_at_most)
 
     def claim_job(self, job_id: str) -> Job | None:
         """Claims one job by its id, if it is still queued, whosever turn it is; its person is charged."""

@@ -93,11 +93,13 @@ def claim(
     at_most_per_person: int | None,
     loaded: Collection[str] = (),
     held: Mapping[str, Any] = _NOTHING,
+    tried_at_most: int | None = None,
 ) -> list[Job]:
     """Up to ``limit`` jobs, each the oldest of the person whose turn it is, charged and running.
 
     With models ``loaded``: or of one close behind who needs one of these (:mod:`~calotype.ledger.warm`). ``held`` is
-    written down with them: who has them, until when.
+    written down with them: who has them, until when. Nothing more is claimed if the next job was tried more often than
+    ``tried_at_most``.
     """
     claimed: list[RowMapping] = []
     weights: list[float] = []
@@ -107,7 +109,10 @@ def claim(
             break
         if loaded:
             person = warm.instead(connection, person, loaded, at_most_per_person)
-        claimed.append(_claim_of(connection, person, held))
+        seq, cost, attempts = _oldest_of(connection, person)
+        if tried_at_most is not None and attempts > tried_at_most:
+            break
+        claimed.append(_runs(connection, person, seq, cost, held))
         weights.append(person.weight)
     return [replace(job, weight=weight) for job, weight in zip(to_jobs(connection, claimed), weights, strict=True)]
 
@@ -125,10 +130,11 @@ def claim_job(connection: Connection, job_id: str, held: Mapping[str, Any] = _NO
     return replace(to_jobs(connection, [claimed])[0], weight=row.weight)
 
 
-def _claim_of(connection: Connection, person: fair.Next, held: Mapping[str, Any]) -> RowMapping:
-    oldest = select(jobs.c.seq, jobs.c.cost).where(jobs.c.person == person.key, is_queued)
-    seq, cost = connection.execute(oldest.order_by(jobs.c.seq).limit(1)).one()
-    return _runs(connection, person, seq, cost, held)
+def _oldest_of(connection: Connection, person: fair.Next) -> tuple[int, float, int]:
+    """Number, cost and attempts of their oldest queued job."""
+    oldest = select(jobs.c.seq, jobs.c.cost, jobs.c.attempts).where(jobs.c.person == person.key, is_queued)
+    seq, cost, attempts = connection.execute(oldest.order_by(jobs.c.seq).limit(1)).one()
+    return seq, cost, attempts
 
 
 def _runs(connection: Connection, person: fair.Next, seq: int, cost: float, held: Mapping[str, Any]) -> RowMapping:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -210,6 +211,19 @@ def test_recover_tries_again_and_then_gives_up(url: str) -> None:
     assert [delivery.job.id for delivery in ledger.deliveries("web")] == [killer.id]
     assert [job.id for job in ledger.claim(5)] == [waiting.id]
     ledger.close()
+
+
+def test_a_job_that_was_tried_too_often_waits_for_its_turn_to_run_alone(url: str) -> None:
+    with closing(Ledger(url)) as ledger:
+        tried = ledger.submit(ANN, REQUEST, cost=1.0)
+        for _ in range(2):
+            assert [job.id for job in ledger.claim()] == [tried.id]
+            assert ledger.recover() == ([tried.id], [])
+        behind = ledger.submit(BEN, REQUEST, cost=1.0)
+        assert ledger.claim(5, tried_at_most=1) == []
+        assert ledger.job(behind.id) == behind, "nobody takes its turn"
+        assert [(job.id, job.attempts) for job in ledger.claim(1, tried_at_most=2)] == [(tried.id, 3)]
+        assert [job.id for job in ledger.claim(5, tried_at_most=1)] == [behind.id]
 
 
 def test_result_and_delivery_are_one_transaction(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

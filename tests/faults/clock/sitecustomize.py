@@ -1,8 +1,12 @@
 """A clock that is wrong by what ``$FAULTS_CLOCK`` holds: seconds, read anew each time. Monotonic ones are right."""
 
+import contextlib
 import datetime
 import os
 import time
+
+with contextlib.suppress(ImportError):
+    import pandas  # noqa: F401 - its modules in C take no other datetime than the original, once they are loaded
 
 _true = time.time
 _true_ns = time.time_ns
@@ -29,6 +33,8 @@ _original = datetime.datetime
 
 
 class _Wrong(_original, metaclass=_Real):
+    __slots__ = ()  # as large as the original, or modules in C that have its size built in do not take it
+
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
         return _original.fromtimestamp(time.time(), tz)

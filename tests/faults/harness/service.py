@@ -36,6 +36,7 @@ ALONE = (Kind("serve"),)
 """One process that is everything."""
 SEVERAL = (
     Kind("page", ("--only", "page")),
+    Kind("bot", ("--only", "bot"), serves=False),
     Kind("worker", ("--only", "worker"), serves=False),
     Kind("second worker", ("--only", "worker"), serves=False),
 )

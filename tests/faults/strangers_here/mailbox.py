@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Mailbox(FrontEnd):
     """Polls, since a folder has no events that every system knows."""
 
-    name = "mailbox"
+    name, part = "mailbox", "bot"
 
     def absent(self, settings: Settings) -> str | None:
         """Unless there is a mailbox."""
