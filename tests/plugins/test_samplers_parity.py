@@ -37,6 +37,8 @@ from torch import Tensor
 from calotype.plugins.registry import Registry
 from calotype.plugins.testing import Drive, drawn, drive, spaced
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # diffusers' use of numpy, 80,000 times
+
 ATOL = 1e-4
 SAMPLERS = Registry.discover().samplers
 SD = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}

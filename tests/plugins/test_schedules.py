@@ -19,6 +19,8 @@ from calotype.plugins.registry import Registry
 from calotype.plugins.testing import stable_diffusion_levels
 from calotype_plugins.schedules.beta import quantile
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # diffusers' use of numpy
+
 SD = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 STABLE_DIFFUSION, ZERO_TERMINAL_SNR = stable_diffusion_levels(), stable_diffusion_levels(zero_terminal_snr=True)
 FEW_LEVELS = TrainedLevels.from_config({**SD, "num_train_timesteps": 50})
@@ -61,8 +63,7 @@ def test_falls_strictly_from_sigma_max_to_zero(name: str, data: st.DataObject) -
     assert all(a > b for a, b in pairwise(found))
     assert all(type(sigma) is float for sigma in found)
     if steps > 1:
-        # of very many steps a parabola that ends in 0 has one or two below what was trained
-        assert found[-2] >= levels.sigma_min * (1 - 1e-9) or (name == "linear_quadratic" and steps > 50)
+        assert found[-2] >= levels.sigma_min * (1 - 1e-9)
         if name in DOWN_TO_SIGMA_MIN:
             assert found[-2] == pytest.approx(levels.sigma_min, rel=1e-9)
 

@@ -19,7 +19,7 @@ class LinearQuadratic(calotype.Schedule):
     """Polyak et al. (2024), "Movie Gen: A Cast of Media Foundation Models", linear-quadratic t-schedule; as in Mochi.
 
     In the time of flow models, t = σ/(1 + σ), from t(σ_max) to 0. ComfyUI applies the formula to σ itself, which is the
-    same for flow models (their σ is t), and hardly usable for others. Above 120 steps the last level lies below σ_min.
+    same for flow models (their σ is t), and hardly usable for others.
     """
 
     name = "linear_quadratic"
@@ -29,8 +29,11 @@ class LinearQuadratic(calotype.Schedule):
     def sigmas(self, steps: int, levels: calotype.NoiseLevels, params: calotype.Params) -> calotype.Sigmas:
         """``steps + 1`` noise levels."""
         assert isinstance(params, LinearQuadraticParams)
-        t_max = levels.sigma_max / (1 + levels.sigma_max)
-        inner = [t_max * (1 - _gone(i, steps, params.threshold)) for i in range(1, steps)]
+        t_max, t_min = (sigma / (1 + sigma) for sigma in (levels.sigma_max, levels.sigma_min))
+        left = [1 - _gone(i, steps, params.threshold) for i in range(1, steps)]
+        # with very many steps the last ones would lie below what the model was trained on: then the way is to t_min
+        floor = t_min if left and t_max * left[-1] < t_min else 0.0
+        inner = [floor + (t_max - floor) * each for each in left]
         # The first is given, not computed: x was drawn at exactly this level.
         return [levels.sigma_max, *(t / (1 - t) for t in inner), 0.0]
 
