@@ -119,7 +119,8 @@ class Service:
         found = self.address()
         if found is None:
             raise httpx.ConnectError("nobody listens")
-        transport = httpx.HTTPTransport(local_address=address)
+        # plain HTTP: certificates are not even read, which takes 20 ms for every client
+        transport = httpx.HTTPTransport(local_address=address, verify=False)
         return httpx.Client(base_url=found["url"], transport=transport, timeout=timeout, trust_env=False)
 
     def get(self, path: str, **more: Any) -> httpx.Response:
