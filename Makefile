@@ -83,7 +83,7 @@ faults-short: dev
 	KILLS=4 $(BIN)/python -m pytest -m faults tests/faults -k "$(FAULTS_SHORT)" $(ARGS)
 
 FAULTS := tests/core tests/discord tests/processes tests/faults
-FAULTS_SHORT := random_kills or killed_workers or after_the_picture or while_loading or sigterm or every_connection
+FAULTS_SHORT := one_process-SQLite or several_processes or killed_workers or after_the_picture or while_loading or sigterm or every_connection
 
 bench: install
 	$(BIN)/python benchmarks/fair_slots.py
