@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Final
 from zlib import crc32
@@ -115,6 +115,9 @@ class Session:
         """Frees all that is locked. Final."""
         with self._mutex:
             self._closed = True
+            if self._connection is not None:
+                with suppress(DBAPIError):  # at once: the server notices an end only in its own time
+                    self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
             self._drop()
 
     @contextmanager
