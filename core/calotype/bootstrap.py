@@ -102,10 +102,11 @@ async def open_service(
         work = await stack.enter_async_context(_at_work(ledger, bus, dispatcher, relay, disk, settings.drain_seconds))
         turns = Turns(None if relay is None else relay.session)
         studio = Studio(ledger, store, catalog, bus, work, moderation, remember=home.remember_model, turns=turns)
-        chores = Chores(ledger, store, retention_days=settings.retention_days, retention_gb=settings.retention_gb)
-        duties = _chores(settings, ledger, relay, bus, chores, work, None if only_own else studio)
-        await stack.enter_async_context(_leading(Leader(ledger, None if relay is None else relay.session, duties)))
-        stack.callback(chores.stop)
+        if not only_own:  # a command that is over in a moment does not take the chores from a server
+            chores = Chores(ledger, store, retention_days=settings.retention_days, retention_gb=settings.retention_gb)
+            duties = _chores(settings, ledger, relay, bus, chores, work, studio)
+            await stack.enter_async_context(_leading(Leader(ledger, None if relay is None else relay.session, duties)))
+            stack.callback(chores.stop)
         yield studio
 
 
@@ -212,9 +213,9 @@ async def _at_work(
 
 
 def _chores(
-    settings: Settings, ledger: Ledger, relay: Relay | None, bus: Bus, chores: Chores, work: Work, studio: Studio | None
+    settings: Settings, ledger: Ledger, relay: Relay | None, bus: Bus, chores: Chores, work: Work, studio: Studio
 ) -> list[Chore]:
-    """What whoever leads has to do. ``studio`` submits scheduled prompts; None where these are somebody else's."""
+    """What whoever leads has to do. ``studio`` submits scheduled prompts."""
     hour, minute, second = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
     duties = [Chore("retention", chores.retention, hour, first_after=timedelta(seconds=30))]
     if relay is not None:
@@ -225,16 +226,15 @@ def _chores(
             Chore("leases", takeover, second, once=False),
             Chore("steps", ledger.steps.sweep, minute, once=False),
         ]
-    if studio is not None:
-        loop, timetable = asyncio.get_running_loop(), studio.timetable
-        duties.append(
-            Chore(
-                "prompts",
-                lambda: asyncio.run_coroutine_threadsafe(timetable.submit_due(), loop).result(),
-                5 * second,
-                once=False,
-            )
+    loop, timetable = asyncio.get_running_loop(), studio.timetable
+    duties.append(
+        Chore(
+            "prompts",
+            lambda: asyncio.run_coroutine_threadsafe(timetable.submit_due(), loop).result(),
+            5 * second,
+            once=False,
         )
+    )
     return duties
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -26,7 +27,8 @@ class Catalog:
 
     def __init__(self, registry: Registry, models: list[ModelInfo]) -> None:
         self.registry = registry
-        self.models: dict[str, ModelInfo] = {}
+        self.models: Mapping[str, ModelInfo] = {}
+        self._adding = threading.Lock()
         for model in models:
             self.add_model(model)
         self.default_model = models[0].name
@@ -45,12 +47,14 @@ class Catalog:
         for kind, name, known in needs:
             if name not in known:
                 raise SetupError(f"model: {model.folder / 'calotype.json'}: {kind} {name!r} is not installed")
-        self.models[model.name] = model
-        try:
-            self.size_choices(model)  # its own defaults must be something that can be asked for
-        except BadRequest as error:
-            del self.models[model.name]
-            raise SetupError(f"model: {model.folder / 'calotype.json'}: {error}") from None
+        with self._adding:
+            before = self.models
+            self.models = {**before, model.name: model}  # others are looking through the old one
+            try:
+                self.size_choices(model)  # its own defaults must be something that can be asked for
+            except BadRequest as error:
+                self.models = before
+                raise SetupError(f"model: {model.folder / 'calotype.json'}: {error}") from None
 
     def model(self, request: Request) -> ModelInfo:
         """The model of a resolved request."""

@@ -81,6 +81,7 @@ class Dispatcher:
         self._only_own = only_own
         self._own: deque[str] = deque()
         self._called_off: set[str] = set()
+        self._claiming = False
         self._held, self._recall = held, recall
         self.positions = Positions(ledger, bus, lambda: self._residents)
         self._stopping = threading.Event()
@@ -119,6 +120,9 @@ class Dispatcher:
     def cancel(self, job_id: str) -> None:
         """Take a job off the host, if it is there. From the event loop."""
         self._called_off.add(job_id)
+        self._take_off(job_id)
+
+    def _take_off(self, job_id: str) -> None:
         self._forget(job_id)
         if self._host is not None:
             self._host.cancel(job_id)
@@ -134,7 +138,7 @@ class Dispatcher:
         def drop() -> None:
             if self.epochs().get(job_id) == epoch:
                 log.info("job %s is dropped: it was called off, or its lease was lost", job_id)
-                self.cancel(job_id)
+                self._take_off(job_id)  # not called off: a newer claim of it may be under way here
                 self.wake()  # its place is free
 
         with suppress(RuntimeError):  # the loop has ended
@@ -185,7 +189,7 @@ class Dispatcher:
         if self._draining:  # stopped while it loaded
             await asyncio.to_thread(self._host.close)
             return
-        positions = asyncio.create_task(self.positions.run())
+        beside = [asyncio.create_task(self.positions.run()), asyncio.create_task(self._put_back_strays())]
         try:
             while not self._draining:
                 self._wake.clear()
@@ -198,7 +202,8 @@ class Dispatcher:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), wait)
         finally:
-            positions.cancel()
+            for task in beside:
+                task.cancel()
 
     async def stop(self, drain: float) -> None:
         """No new claims; wait up to ``drain`` seconds for what runs; put the rest back into the queue at once."""
@@ -215,10 +220,14 @@ class Dispatcher:
             left, self._residents = list(self._residents.values()), {}
             self._suspects.clear()
             self._pauses = Pauses(self._cap)
+        back = 0
         for assignment in left:
-            await asyncio.to_thread(self._ledger.release, assignment.job_id, assignment.epoch)
-        if left:
-            log.info("%d running jobs went back into the queue", len(left))
+            try:
+                back += await asyncio.to_thread(self._ledger.release, assignment.job_id, assignment.epoch)
+            except Exception:  # the others are to go back all the same
+                log.exception("job %s could not be put back; the next start does it", assignment.job_id)
+        if back:
+            log.info("%d running jobs went back into the queue", back)
         self._stopping.set()
         if self._host is not None:
             await asyncio.to_thread(self._host.close)
@@ -228,16 +237,59 @@ class Dispatcher:
         while not self._draining and len(self._residents) < self._cap and self._held() is None:
             if self._a_suspect_runs():
                 return
-            self._called_off.clear()
-            jobs = await asyncio.to_thread(self._claim_next, self._running())
-            if not jobs:
-                return
+            self._claiming = True
+            try:
+                if not await self._claim_some():
+                    return
+            finally:
+                self._claiming = False
+
+    async def _claim_some(self) -> bool:
+        """Claim, and take on what was claimed; False if there is nothing to claim."""
+        self._called_off.clear()
+        jobs = await asyncio.to_thread(self._claim_next, self._running())
+        if jobs:
             self.positions.changed()
-            for job in jobs:
-                if self._draining:  # stopped while the claim was under way
-                    await asyncio.to_thread(self._ledger.release, job.id, job.epoch)
-                elif job.id not in self._called_off:  # cancelled while the claim was under way
-                    self._hand_over(job)
+        for job in jobs:
+            await self._take_on(job)
+        return bool(jobs)
+
+    async def _take_on(self, job: Job) -> None:
+        """Give a claimed job to the host; back, if the service stopped meanwhile."""
+        assignment = None
+        if not self._draining and job.id not in self._called_off:
+            assignment = await asyncio.to_thread(self._assignment, job)
+            if assignment is None:
+                return
+        # either may have come about while the claim was under way, or since
+        if self._draining:
+            await asyncio.to_thread(self._ledger.release, job.id, job.epoch)
+        elif assignment is not None and job.id not in self._called_off:
+            self._join(job, assignment)
+
+    async def _put_back_strays(self) -> None:
+        """Now and then: what runs here as far as the ledger knows, and does not, goes back into the queue.
+
+        The answer to a claim may be lost although it was written down, and a job that cannot be run may not be failed
+        while the database is away. Two looks: what ends between the ledger's word and ours is not meant.
+        """
+        missing: set[tuple[str, int]] = set()
+        while True:
+            await asyncio.sleep(_NET)
+            try:
+                held = await asyncio.to_thread(self._ledger.leases.held)
+                here = self.epochs()
+                strays = {(job_id, epoch) for job_id, epoch in held.items() if here.get(job_id) != epoch}
+                for job_id, epoch in strays & missing:
+                    log.warning("job %s was claimed and did not arrive; it goes back into the queue", job_id)
+                    await asyncio.to_thread(self._ledger.release, job_id, epoch)
+                if strays & missing:
+                    self.wake()
+            except Exception:  # the database, above all, as for whoever claims
+                log.exception("could not look for jobs that did not arrive; trying again in %.0f s", _NET)
+            else:
+                # one that is being claimed is not missing yet; one that was missing before is
+                missing = strays & missing if self._claiming else strays
 
     def _a_suspect_runs(self) -> bool:
         with self._lock:
@@ -263,24 +315,31 @@ class Dispatcher:
         with self._lock:
             return {*self._host.loaded(), *(each.model.name for each in self._residents.values())}
 
-    def _hand_over(self, job: Job) -> None:
-        assert self._host is not None
+    def _assignment(self, job: Job) -> Assignment | None:
+        """What the host needs for a job; None if it cannot be run any more: it has failed. Reads files."""
         try:
-            assignment = self._assign(job)
+            return self._assign(job)
         except Exception as error:  # a plugin, model or picture it names is no longer there
             log.warning("job %s cannot be run any more: %s", job.id, error, exc_info=not is_ours(error))
             reason = f"it cannot be run any more: {error}"
             if self._ledger.fail(job.id, job.epoch, reason):
                 self._bus.publish(Failed(job.id, reason))
-            return
+            return None
+
+    def _join(self, job: Job, assignment: Assignment) -> None:
+        assert self._host is not None
         with self._lock:
             again = job.id in self._residents  # under a claim that was lost meanwhile
             self._residents[job.id] = assignment
             if job.attempts > self._suspected_from:
                 self._suspects.add(job.id)
-        if again:
-            self._host.cancel(job.id)
-        self._host.join(assignment)
+        try:
+            if again:
+                self._host.cancel(job.id)
+            self._host.join(assignment)
+        except BaseException:
+            self._forget(job.id)  # else it would keep its place for ever
+            raise
 
     def _assign(self, job: Job) -> Assignment:
         try:

@@ -53,10 +53,11 @@ class Leases:
         return self._database.write(renew, self.holder)
 
     def held(self) -> dict[str, int]:
-        """The holder's running jobs with their epochs, as renew tells them, without writing."""
-        if self.holder is None:
-            return {}
-        return self._database.read(held, self.holder.worker)
+        """Running jobs of this process with their epochs, without writing: the holder's, as renew tells them.
+
+        Without leases one process owns everything, so all that run are its own.
+        """
+        return self._database.read(held, None if self.holder is None else self.holder.worker)
 
     def gone(self) -> set[str]:
         """Workers that have running jobs and no session: they ended, or their connection broke just now."""
@@ -84,9 +85,11 @@ def renew(connection: Connection, holder: Holder) -> dict[str, int]:
     return {row.id: row.epoch for row in connection.execute(kept)}
 
 
-def held(connection: Connection, worker: str) -> dict[str, int]:
-    """What the worker runs, as far as the ledger knows."""
-    query = select(jobs.c.id, jobs.c.epoch).where(_RUNNING, jobs.c.worker == worker)
+def held(connection: Connection, worker: str | None) -> dict[str, int]:
+    """What the worker runs, or everybody (None), as far as the ledger knows."""
+    query = select(jobs.c.id, jobs.c.epoch).where(_RUNNING)
+    if worker is not None:
+        query = query.where(jobs.c.worker == worker)
     return {row.id: row.epoch for row in connection.execute(query)}
 
 
