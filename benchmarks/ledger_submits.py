@@ -1,16 +1,17 @@
 """F7: durable submits a second from 32 threads, and what a restart asks of the database, on both databases.
 
-    python benchmarks/ledger_submits.py [--threads 32] [--seconds 5] [--rounds 3]
+    python benchmarks/ledger_submits.py [--threads 32] [--seconds 5] [--rounds 3] [--curve 1 2 4 …]
 
 Submits: every thread submits one job after another, each durable before it is acknowledged. SQLite with group commit
 and, for comparison, with a commit of its own for each (the same code, groups of one); the two take turns. PostgreSQL
-has a connection for every thread and groups commits itself.
+has a connection for every thread and groups commits itself. Then the same once with fewer and more threads, for
+the curve.
 
 Restart: 100,000 rows of history, 10,000 queued and 8 that were running when the process was killed. Is the schema
 today's, recover, the first claim: the time of each as it passes (with connecting, and with the import of PostgreSQL's
 driver), and of the SQL in all of them, commits included. What is to be reached: 100 ms of SQL.
 
-Prints a table; writes results/ledger_submits.json.
+Prints a table; writes results/ledger_submits.json and results/ledger_submits.svg.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import time
 from contextlib import closing
 from typing import Any
 
-from ledger_databases import REQUEST, New, analyse, databases, fill, machine, save, server_version
+from curves import draw
+from ledger_databases import REQUEST, RESULTS, New, analyse, databases, fill, machine, save, server_version
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.default import DefaultDialect
 
@@ -62,6 +64,7 @@ def middle(rounds: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def measure_submits(kinds: dict[str, New], threads: int, seconds: float, rounds: int) -> dict[str, Any]:
+    """By kind of database, these taking turns."""
     found: dict[str, list[dict[str, float]]] = {}
     for _ in range(rounds):
         for name in ("sqlite, group commit", "sqlite, a commit each", "postgresql"):
@@ -133,20 +136,35 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--curve", type=int, nargs="*", default=[1, 2, 4, 8, 16, 32, 64])
     given = parser.parse_args()
     before = machine()
     with databases() as kinds:
         rates = measure_submits(kinds, given.threads, given.seconds, given.rounds)
         for name, figures in rates.items():
             print(f"| {name} | {figures['submits_a_second']:,.0f} submits/s | p50 {figures['p50_ms']} ms |", flush=True)
+        curve = {n: measure_submits(kinds, n, given.seconds / 2, 1) for n in given.curve}
         restarts = {kind: restart(new) for kind, new in kinds.items()}
         for kind, steps in restarts.items():
             print(f"| restart, {kind} | {steps} |", flush=True)
         before["postgresql"] = server_version(kinds["postgresql"]())
     save(
         "ledger_submits",
-        {"machine": before, "threads": given.threads, "seconds": given.seconds, "submits": rates, "restart": restarts},
+        {
+            "machine": before,
+            "threads": given.threads,
+            "seconds": given.seconds,
+            "submits": rates,
+            "by_threads": {
+                name: {str(n): found[name]["submits_a_second"] for n, found in curve.items()} for name in rates
+            },
+            "restart": restarts,
+        },
     )
+    if curve:
+        lines = {name: [(n, found[name]["submits_a_second"]) for n, found in curve.items()] for name in rates}
+        file = RESULTS / "ledger_submits.svg"
+        draw(file, "Durable submits a second", "threads that submit", "submits a second", lines)
 
 
 if __name__ == "__main__":
