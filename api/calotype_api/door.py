@@ -30,10 +30,6 @@ class TooLarge(CalotypeError):
         super().__init__(f"body: is larger than {limit} bytes; send less")
 
 
-class Busy(CalotypeError):
-    """The request is right, but as many of its kind are under way as can be."""
-
-
 @dataclass
 class Door:
     """The application's state."""

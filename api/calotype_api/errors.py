@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calotype.errors import (
     BadRequest,
+    Busy,
     CalotypeError,
     DatabaseError,
     LimitReached,
@@ -23,7 +24,7 @@ from calotype.errors import (
     SetupError,
     UnknownJob,
 )
-from calotype_api.door import Busy, Json, TooLarge
+from calotype_api.door import Json, TooLarge
 
 DO_NOT_RETRY: Final = {"x-should-retry": "false"}
 """OpenAI's clients repeat whatever failed with 5xx, twice, unless told not to: each would be a new job."""

@@ -6,14 +6,15 @@ Reached as ``studio.archive``. Everybody sees and changes their own; an operator
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from calotype.erasure import Erasure, erase_person, require_known
-from calotype.errors import NotAllowed, UnknownJob
+from calotype.erasure import PATIENCE, Eraser, Erasure, require_known
+from calotype.errors import Busy, NotAllowed, UnknownJob
 from calotype.exporting import Exported, export
 from calotype.job import Job
 from calotype.ledger.search import Filters
@@ -23,6 +24,9 @@ from calotype.request import Request
 if TYPE_CHECKING:
     from calotype.images.store import ImageStore
     from calotype.ledger import Ledger
+
+
+ERASURES_AT_ONCE: Final = 2
 
 
 class Desk(Protocol):
@@ -48,6 +52,8 @@ class Archive:
 
     def __init__(self, ledger: Ledger, store: ImageStore, desk: Desk) -> None:
         self._ledger, self._store, self._desk = ledger, store, desk
+        self._erasing: set[str] = set()
+        self._hurry = asyncio.Event()
 
     async def search(
         self,
@@ -116,15 +122,39 @@ class Archive:
         """Erase a person: their jobs, pictures, uploads, accounts and row; what runs is called off.
 
         An operator names whose. Says what was removed and what a look everywhere found afterwards. Raises
-        :class:`NotAllowed`, :class:`BadRequest` for an operator who names nobody known.
+        :class:`NotAllowed`, :class:`BadRequest` for an operator who names nobody known, :class:`Busy` while the same
+        person is being erased, or as many others as can be.
         """
         if person.shared:
             raise NotAllowed("person: you are known by your address only, and others may share it; ask the operator")
         key = whose if person.operator and whose is not None else _own(person, whose)
         if person.operator:
             await asyncio.to_thread(require_known, self._ledger, key)
+        if key in self._erasing:
+            raise Busy("erase: it is under way already")
+        if len(self._erasing) >= ERASURES_AT_ONCE:
+            raise Busy(f"erase: {ERASURES_AT_ONCE} are under way; ask again in a minute")
+        self._erasing.add(key)
+        try:
+            return await self._erase(key, person.key)
+        finally:
+            self._erasing.discard(key)
+
+    async def _erase(self, key: str, actor: str) -> Erasure:
+        """No thread waits between the steps: they are few, and others need them."""
         cancel = self._calling_off(asyncio.get_running_loop())
-        return await asyncio.to_thread(erase_person, self._ledger, self._store, key, person.key, cancel=cancel)
+        eraser = Eraser(self._ledger, self._store, key, actor, cancel=cancel)
+        until = time.monotonic() + PATIENCE
+        await asyncio.to_thread(eraser.begin)
+        while eraser.waits and time.monotonic() < until and not self._hurry.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), eraser.pause)
+            await asyncio.to_thread(eraser.go_on)
+        return await asyncio.to_thread(eraser.end)
+
+    def hurry(self) -> None:
+        """The service stops: nothing is waited for any more. From the event loop."""
+        self._hurry.set()
 
     def _calling_off(self, loop: asyncio.AbstractEventLoop) -> Callable[[str], object]:
         """For the thread that erases: the studio tells the engine and whoever watches."""

@@ -73,20 +73,64 @@ def erase_person(
     grace: timedelta = GRACE,
     patience: float = PATIENCE,
 ) -> Erasure:
-    """Erases whoever has this key or account, on behalf of ``actor``; ``cancel`` calls a job off. Blocks.
+    """Erases whoever has this key or account, on behalf of ``actor``; ``cancel`` calls a job off. Blocks throughout.
 
     May be done again at any time: what a killed process left half done is then completed. Raises
     :class:`DatabaseError`, and :class:`SetupError` if a file cannot be deleted.
     """
-    mine = ledger.archive.keys(key)
-    gone = _rows(ledger, key, actor, cancel)
-    files = _Files(ledger, store, gone.files)
-    files.remove(grace, patience)
-    more = ledger.archive.forget_words(begin=True)
-    while more:
-        more = ledger.archive.forget_words()
-    left = {**ledger.archive.left(mine), "files": len(files.left())}
-    return Erasure(mine[0], dict(gone.rows), files.removed, files.shared, len(files.waiting), dict(gone.kept), left)
+    eraser = Eraser(ledger, store, key, actor, cancel=cancel, grace=grace)
+    until = time.monotonic() + patience
+    eraser.begin()
+    while eraser.waits and time.monotonic() < until:
+        time.sleep(eraser.pause)
+        eraser.go_on()
+    return eraser.end()
+
+
+class Eraser:
+    """An erasure in steps, for those who do not want a thread to wait between them. Each step blocks."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: ImageStore,
+        key: str,
+        actor: str,
+        *,
+        cancel: Callable[[str], object],
+        grace: timedelta = GRACE,
+    ) -> None:
+        """As :func:`erase_person`."""
+        self._ledger, self._store, self._key, self._actor = ledger, store, key, actor
+        self._cancel, self._grace = cancel, grace
+        self.pause = min(1.0, max(0.05, grace.total_seconds() / 4))
+        """Seconds to wait between two looks."""
+
+    def begin(self) -> None:
+        """Removes all rows, and the files that can go at once."""
+        self._mine = self._ledger.archive.keys(self._key)
+        self._gone = _rows(self._ledger, self._key, self._actor, self._cancel)
+        self._files = _Files(self._ledger, self._store, self._gone.files)
+        self.go_on()
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are files that may go in a moment."""
+        return bool(self._files.waiting)
+
+    def go_on(self) -> None:
+        """Removes the files that can go by now."""
+        self._files.remove(self._grace)
+
+    def end(self) -> Erasure:
+        """What was removed, and what a look everywhere finds."""
+        more = self._ledger.archive.forget_words(begin=True)
+        while more:
+            more = self._ledger.archive.forget_words()
+        files, gone = self._files, self._gone
+        left = {**self._ledger.archive.left(self._mine), "files": len(files.left())}
+        waiting = len(files.waiting)
+        return Erasure(self._mine[0], dict(gone.rows), files.removed, files.shared, waiting, dict(gone.kept), left)
 
 
 def require_known(ledger: Ledger, key: str) -> None:
@@ -115,16 +159,8 @@ class _Files:
         self.waiting = set(self._names)
         self.removed = self.shared = 0
 
-    def remove(self, grace: timedelta, patience: float) -> None:
-        """Deletes those that nobody names, some of them after a while."""
-        until = time.monotonic() + patience
-        while True:
-            self._remove_some(grace)
-            if not self.waiting or time.monotonic() >= until:
-                return
-            time.sleep(min(1.0, max(0.05, grace.total_seconds() / 4)))
-
-    def _remove_some(self, grace: timedelta) -> None:
+    def remove(self, grace: timedelta) -> None:
+        """Deletes those that nobody names and that were not put a moment ago."""
         # first when, then which: whatever is put after this moment is newer than it, and stays
         cutoff = datetime.now(UTC) - grace
         busy = self._ledger.archive.busy_since()

@@ -62,6 +62,10 @@ class LimitReached(NotAllowed):
     """A cap or budget is used up. The text names it, and says when there is more or what to do."""
 
 
+class Busy(CalotypeError):
+    """The request is right, but as many of its kind are under way as can be."""
+
+
 class SamplerMisbehaved(CalotypeError):
     """A sampler broke its contract (wrong shape, not a Query, too many calls, NaN). The job fails, no other does."""
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Request
-from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from calotype import searching
-from calotype.errors import BadRequest, NotAllowed
+from calotype.errors import BadRequest, Busy, NotAllowed
 from calotype.job import as_json
-from calotype_api.door import Busy, Door, Json, door_of, object_of, person_of
+from calotype_api.door import Door, Json, door_of, object_of, person_of
 from calotype_api.routes.jobs import key_of
 
 EXPORTS_AT_ONCE: Final = 2
@@ -83,16 +83,30 @@ async def export(request: Request) -> Response:
         file = Path(folder.name) / "calotype-history.zip"
         await door.studio.archive.export(file, person, whose)
     except BaseException:
-        _exported(door, folder)
+        await _exported(door, folder)
         raise
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    done = BackgroundTask(asyncio.to_thread, _exported, door, folder)
-    return FileResponse(file, media_type="application/zip", filename=file.name, headers=headers, background=done)
+    return _Export(door, folder, file)
 
 
-def _exported(door: Door, folder: tempfile.TemporaryDirectory[str]) -> None:
+class _Export(FileResponse):
+    """Lets go of what the export took, however its sending ends: a range that there is not, a client that goes away."""
+
+    def __init__(self, door: Door, folder: tempfile.TemporaryDirectory[str], file: Path) -> None:
+        headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        super().__init__(file, media_type="application/zip", filename=file.name, headers=headers)
+        self._door, self._folder = door, folder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await _exported(self._door, self._folder)
+
+
+async def _exported(door: Door, folder: tempfile.TemporaryDirectory[str]) -> None:
     door.exporting -= 1
-    folder.cleanup()
+    await asyncio.to_thread(folder.cleanup)
 
 
 @router.delete("/v1/me")

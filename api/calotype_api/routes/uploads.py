@@ -7,8 +7,9 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from calotype.errors import Busy
 from calotype.images.intake import UPLOAD_LIMIT
-from calotype_api.door import Busy, Json, body_of, door_of, person_of
+from calotype_api.door import Json, body_of, door_of, person_of
 
 UPLOADS_AT_ONCE: Final = 4
 router = APIRouter()
