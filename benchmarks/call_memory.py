@@ -25,11 +25,11 @@ def main() -> None:
     torch.set_num_threads(1)
     cpu = torch.device("cpu")
     model = load(inspect(EMBEDDED), cpu)
-    shape, width = model.latent_shape(*model.info.default_size), int(model.unet.config.cross_attention_dim)
+    shape, width = model.latent_shape(*model.info.default_size), 256
     print("rows  counted, MB  process, MB")
     for rows in (2, 4, 8, 16, 32):
         x, t = torch.randn(rows, *shape), torch.full((rows,), 500.0)
-        conditioning = torch.randn(rows, model.info.tokens, width)
+        conditioning = {"hidden": torch.randn(rows, model.info.tokens, width)}
         Path("/proc/self/clear_refs").write_text("5", "ascii")
         before = _resident("VmRSS")
         model.predict(x, t, conditioning)

@@ -104,7 +104,7 @@ class Catalog:
     def cost(self, request: Request) -> float:
         """Rows × megapixels × model calls × the model's relative cost: what fairness counts."""
         assert request.steps and request.sampler and request.width and request.height and request.guidance
-        rows = 2 if request.guidance > 1 else 1
+        rows = self.model(request).rows(request.guidance)
         sampler = self.registry.samplers[request.sampler]
         calls = _figure("sampler", sampler.label, sampler.calls, request.steps_done)
         megapixels = request.width * request.height / 1e6

@@ -84,9 +84,9 @@ def _call(model: LoadedModel, rows: Sequence[Row], size: int) -> tuple[list[torc
     padded = [*rows, *[rows[0]] * (size - len(rows))]
     x = torch.stack([row.x for row in padded])
     t = torch.tensor([row.t for row in padded], dtype=torch.float32)
-    conditioning = torch.stack([row.conditioning for row in padded])
+    inputs = {name: torch.stack([row.inputs[name] for row in padded]) for name in padded[0].inputs}
     begun = time.perf_counter()
-    outputs = model.predict(x, t, conditioning)
+    outputs = model.predict(x, t, inputs)
     return list(outputs[: len(rows)]), time.perf_counter() - begun
 
 

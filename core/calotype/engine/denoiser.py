@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 
 from calotype.engine.masks import Held
 from calotype.engine.models import LoadedModel
-from calotype.errors import ModelError
+from calotype.families.network import Inputs, Signature, signature
 from calotype.sampling import Estimate, Query
 
 
 class Row(NamedTuple):
-    """One row of a model call: ``x`` (C, H, W) as the model wants it, the training step, (T, D) conditioning."""
+    """One row of a model call: ``x`` (C, H, W) as the model wants it, the training step, the other inputs."""
 
     x: torch.Tensor
     t: float
-    conditioning: torch.Tensor
+    inputs: Inputs
 
 
 @dataclass(frozen=True)
 class Denoiser:
     """Model, prompt, guidance and mask of one run. A sampler knows nothing of this.
 
-    ``prompt`` and ``negative`` are (T, D) conditioning of one length.
+    ``prompt`` and ``negative`` are the inputs of their rows, of the same shapes.
     """
 
     model: LoadedModel
-    prompt: torch.Tensor
-    negative: torch.Tensor
+    prompt: Inputs
+    negative: Inputs
     guidance: float
     guidance_rescale: float
     held: Held | None = None
@@ -41,20 +41,17 @@ class Denoiser:
     @property
     def guided(self) -> bool:
         """Whether every query takes two rows."""
-        return self.guidance > 1
+        return self.model.info.rows(self.guidance) == 2
 
-    @property
-    def tokens(self) -> int:
-        """T, the length of its rows' conditioning."""
-        return self.prompt.shape[0]
+    @cached_property
+    def signature(self) -> Signature:
+        """Shapes of its rows' inputs."""
+        return signature(self.prompt)
 
     def rows(self, query: Query) -> list[Row]:
-        """One row with the prompt, and one with the negative prompt where guidance or the query wants it.
-
-        Variance-preserving models take x / sqrt(sigma² + 1) (Karras et al. 2022, table 1).
-        """
-        x = self._x(query) / sqrt(query.sigma**2 + 1)
-        t = self.model.levels.t(query.sigma)
+        """One row with the prompt, and one with the negative prompt where guidance or the query wants it."""
+        law = self.model.network.law
+        x, t = law.scaled(self._x(query), query.sigma), law.t(query.sigma)
         rows = [Row(x, t, self.prompt)]
         if self.guided or query.unconditional:
             rows.append(Row(x, t, self.negative))
@@ -76,16 +73,5 @@ class Denoiser:
         return query.x if self.held is None else self.held.noised(query.x, query.sigma)
 
     def _denoised(self, query: Query, output: torch.Tensor) -> torch.Tensor:
-        clean = self._clean(self._x(query), query.sigma, output)
+        clean = self.model.network.law.clean(self._x(query), query.sigma, output)
         return clean if self.held is None else self.held.clean(clean)
-
-    def _clean(self, x: torch.Tensor, sigma: float, output: torch.Tensor) -> torch.Tensor:
-        match self.model.info.prediction:
-            case "epsilon":
-                return x - sigma * output
-            case "v_prediction":  # Salimans & Ho (2022)
-                return x / (sigma**2 + 1) - output * (sigma / sqrt(sigma**2 + 1))
-            case "sample":
-                return output
-            case other:
-                raise ModelError(f"model: prediction type {other!r} is not known")

@@ -22,7 +22,7 @@ from calotype.engine.conditioning import TextEncoder, notes
 from calotype.engine.conditions import conditions
 from calotype.engine.denoiser import Denoiser
 from calotype.engine.finisher import Finisher
-from calotype.engine.models import LoadedModel, load, resolve_device
+from calotype.engine.models import Key, LoadedModel, load, resolve_device
 from calotype.engine.resident import Resident, Residents
 from calotype.engine.run import Run
 from calotype.engine.shelf import Shelf
@@ -31,6 +31,7 @@ from calotype.engine.ticking import Ticking, hung
 from calotype.engine.watchdog import Abandoned, Call, Watchdog
 from calotype.engine.worker import Worker
 from calotype.errors import CalotypeError
+from calotype.families.network import signature
 
 log = logging.getLogger(__name__)
 
@@ -131,27 +132,31 @@ class InProcessHost:
 
     def _warm_up(self, info: ModelInfo) -> None:
         model = self._load(info)
-        shape = model.latent_shape(*info.default_size)
-        model.buckets(shape)
-        self._encoder.encode(model, "")
+        size = info.default_size
+        inputs = {**self._encoder.encode(model, "").inputs, **model.network.conditions(*size, 1.0)}
+        shape = model.latent_shape(*size)
+        if info.facts.inpaints:
+            inputs["picture"] = torch.zeros(1 + shape[0], *shape[1:])
+        model.buckets((shape, signature(inputs)))
         model.decode(torch.zeros(shape))
 
     def _load(self, info: ModelInfo) -> LoadedModel:
         in_use = self._residents.folders()
         model = self._shelf.find(info)
         if model is None:
-            self._shelf.make_room(weights_size(info.folder), in_use)
+            self._shelf.make_room(weights_size(info), in_use)
             model = load(info, self.device)
         self._shelf.keep(model, in_use)
         self._shelf.settle()
         return model
 
-    def _prepare(self, resident: Resident, tokens: int | None = None) -> None:
-        """Load and probe what a job needs, then let it in. ``tokens`` is the length of its prompt where known."""
+    def _prepare(self, resident: Resident, key: Key | None = None) -> None:
+        """Load and probe what a job needs, then let it in. ``key`` says of what shapes its calls are, where known."""
         try:
             if self._residents.has(resident):
                 model = self._load(resident.assignment.model)
-                model.buckets(resident.shape(model), tokens)
+                if key is not None:
+                    model.buckets(key)
                 self._admission.submit(partial(self._admit, resident, model))
         except Exception as error:  # noqa: BLE001 - whatever it is, this one job fails and the engine goes on
             self._fail(resident, error)
@@ -179,17 +184,24 @@ class InProcessHost:
             if model is None:
                 self._loading.submit(self._prepare, resident)
                 return
-            prompt, negative = self._encoder.pair(model, request.prompt, request.negative_prompt)
-            if not model.knows(resident.shape(model), tokens := prompt.hidden.shape[0]):
-                self._loading.submit(self._prepare, resident, tokens)
-                return
-            if assignment.init_image is not None and resident.start is None:
+            if resident.start is None and (assignment.init_image is not None or model.info.facts.inpaints):
                 self._reading.submit(self._read, resident, model)
                 return
-            assert request.guidance is not None
+            prompt, negative = self._encoder.pair(model, request.prompt, request.negative_prompt)
+            assert request.guidance is not None and request.width and request.height
+            given = dict(model.network.conditions(request.width, request.height, request.guidance))
+            if resident.start is not None and resident.start.picture is not None:
+                given["picture"] = resident.start.picture
             denoiser = Denoiser(
-                model, prompt.hidden, negative.hidden, request.guidance, request.guidance_rescale or 0.0
+                model,
+                {**prompt.inputs, **given},
+                {**negative.inputs, **given},
+                request.guidance,
+                request.guidance_rescale or 0.0,
             )
+            if not model.knows(key := (resident.shape(model), denoiser.signature)):
+                self._loading.submit(self._prepare, resident, key)
+                return
             resident.runs = [Run(assignment, index, denoiser, resident.start) for index in range(request.images)]
         except Abandoned:
             raise

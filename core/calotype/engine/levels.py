@@ -64,6 +64,44 @@ class TrainedLevels:
         return float(np.interp(np.log(max(sigma, 1e-10)), self._log_sigmas, self._grid))
 
 
+class FlowLevels:
+    """sigma(t) of a model trained on straight paths, 1000 training steps, shifted towards noise (Esser et al. 2024).
+
+    Implements :class:`calotype.NoiseLevels`. Time is t' = s·t / (1 + (s - 1)·t), so sigma = t' / (1 - t') is s times
+    what it was. The last step is noise alone, of infinite sigma: the levels end at the one before it.
+    """
+
+    def __init__(self, shift: float = 1.0, steps: int = 1000) -> None:
+        if not 0 < shift < np.inf:
+            raise ModelError(f"model: scheduler_config.json says shift {shift}; a number above 0 is due")
+        self._shift, self._steps = shift, steps
+
+    @property
+    def steps(self) -> int:
+        """Training steps."""
+        return self._steps
+
+    @property
+    def sigma_min(self) -> float:
+        """Noise level of training step 0."""
+        return self.sigma(0)
+
+    @property
+    def sigma_max(self) -> float:
+        """The last finite one."""
+        return self._shift * (self._steps - 1)
+
+    def sigma(self, t: float) -> float:
+        """Noise level at training step ``t``, of which the first is 1 / steps of the way."""
+        way = (min(max(t, 0.0), self._steps - 1) + 1) / self._steps
+        return min(self._shift * way / (1 - way), self.sigma_max) if way < 1 else self.sigma_max
+
+    def t(self, sigma: float) -> float:
+        """Training step of a noise level; clamped to the range."""
+        plain = max(sigma, 0.0) / self._shift
+        return min(max(self._steps * plain / (1 + plain) - 1, 0.0), self._steps - 1.0)
+
+
 def _betas(config: Mapping[str, Any]) -> NDArray[np.floating[Any]]:
     steps = int(config.get("num_train_timesteps", 1000))
     start, end = float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +21,11 @@ class Projection:
 
     @classmethod
     @torch.inference_mode()
-    def fit(cls, vae: Any, channels: int, scale: int, device: torch.device) -> Projection:
+    def fit(cls, decode: Callable[[torch.Tensor], torch.Tensor], channels: int, scale: int) -> Projection:
         """Least squares over one decoded patchwork of random latents, each 4×4 of one value."""
         noise = torch.randn(1, channels, 6, 6, generator=torch.Generator().manual_seed(0))
         latents = functional.interpolate(noise, scale_factor=4, mode="nearest")
-        shift = getattr(vae.config, "shift_factor", None) or 0.0
-        decoded = vae.decode(latents.to(device) / vae.config.scaling_factor + shift, return_dict=False)[0]
-        pixels = functional.avg_pool2d(decoded.float().cpu() / 2 + 0.5, scale)
+        pixels = functional.avg_pool2d(decode(latents[0]).unsqueeze(0), scale)
         inputs = latents[0].flatten(1).T
         inputs = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
         solution = torch.linalg.lstsq(inputs, pixels[0].flatten(1).T, driver="gelsd").solution

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from calotype.engine.assignment import Assignment, Rendered
-from calotype.engine.models import LoadedModel, Shape
+from calotype.engine.models import LoadedModel
 from calotype.engine.run import Run
 from calotype.engine.starting import Start
 from calotype.engine.watchdog import Abandoned
 from calotype.events import Preview
+from calotype.families.network import Shape
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ import torch
 from calotype.engine.assignment import Assignment
 from calotype.engine.denoiser import Denoiser, Row
 from calotype.engine.masks import Held
-from calotype.engine.models import Shape
+from calotype.engine.models import Key
 from calotype.engine.starting import Start
 from calotype.engine.watchdog import calling, misbehaved
 from calotype.errors import ModelError, SamplerMisbehaved
-from calotype.sampling import Estimate, Query, Sampling
+from calotype.sampling import Estimate, NoiseLevels, Query, Sampling
 
 
 class SeededNoise:
@@ -53,7 +53,8 @@ class Run:
         self.shape = denoiser.model.latent_shape(request.width, request.height)
         self.steps = request.steps_done
         with calling(assignment, "schedule", assignment.schedule.name):
-            self.sigmas = _checked_sigmas(assignment, denoiser)[-self.steps - 1 :]
+            levels = denoiser.model.network.levels(self.shape)
+            self.sigmas = _checked_sigmas(assignment, levels)[-self.steps - 1 :]
         self.start = None if start is None else self._fits(start)
         self.latents: torch.Tensor | None = None
         """The result, once the sampler has returned."""
@@ -74,19 +75,24 @@ class Run:
         return self.latents is not None
 
     @property
-    def batching_key(self) -> tuple[str, Shape, int]:
-        """Runs of one key can share a model call: of one model, latent shape and length of the conditioning."""
-        return (self.denoiser.model.sha256, self.shape, self.denoiser.tokens)
+    def key(self) -> Key:
+        """Shapes of what its rows hold."""
+        return self.shape, self.denoiser.signature
+
+    @property
+    def batching_key(self) -> tuple[str, Key]:
+        """Runs of one key can share a model call: of one model, with latents and inputs of the same shapes."""
+        return self.denoiser.model.sha256, self.key
 
     @property
     def buckets(self) -> tuple[int, ...]:
         """Row counts of the calls that it takes part in; see :meth:`LoadedModel.buckets`."""
-        return self.denoiser.model.buckets(self.shape, self.denoiser.tokens)
+        return self.denoiser.model.buckets(self.key)
 
     @property
     def fitting_buckets(self) -> tuple[int, ...]:
         """Those that memory has room for now; see :meth:`LoadedModel.fitting`."""
-        return self.denoiser.model.fitting(self.shape, self.denoiser.tokens)
+        return self.denoiser.model.fitting(self.key)
 
     @property
     def step(self) -> int:
@@ -174,17 +180,17 @@ class Run:
         sampler, params = self.assignment.sampler, self.assignment.sampler_params
         first = noise()
         x = first * self.sigmas[0]
-        if self.start is not None:
+        if self.start is not None and self.start.latents is not None:
             x = self.start.latents + x
-            if self.start.mask is not None:
+            if self.start.mask is not None and self.start.picture is None:  # one that sees the picture needs no hold
                 held = Held(self.start.mask.latent, self.start.latents, first)
                 self.denoiser = replace(self.denoiser, held=held)
         return sampler.run(x, self.sigmas, noise, params)
 
     def _fits(self, start: Start) -> Start:
-        shape = tuple(start.latents.shape)
+        shape = self.shape if start.latents is None else tuple(start.latents.shape)
         if shape != self.shape:
-            raise ModelError(f"model: its autoencoder encodes to {shape}, its U-Net takes {self.shape}")
+            raise ModelError(f"model: its autoencoder encodes to {shape}, its network takes {self.shape}")
         return start
 
     def _checked(self, x: object, what: str) -> torch.Tensor:
@@ -197,14 +203,12 @@ class Run:
         return x
 
 
-def _checked_sigmas(assignment: Assignment, denoiser: Denoiser) -> list[float]:
+def _checked_sigmas(assignment: Assignment, levels: NoiseLevels) -> list[float]:
     name = assignment.schedule.name
     steps = assignment.request.steps
     assert steps
     try:
-        sigmas = [
-            float(s) for s in assignment.schedule.sigmas(steps, denoiser.model.levels, assignment.schedule_params)
-        ]
+        sigmas = [float(s) for s in assignment.schedule.sigmas(steps, levels, assignment.schedule_params)]
     except BaseException as error:  # noqa: BLE001 - as in a sampler
         raise misbehaved(f"schedule {name}", error) from None
     falling = all(a > b for a, b in pairwise(sigmas))

@@ -24,10 +24,15 @@ _WHITE: Final = 128
 
 @dataclass(frozen=True)
 class Start:
-    """What a run starts from: ``latents`` (C, H, W), float32, of a clean picture, and which part of it may change."""
+    """What a run starts from: ``latents`` (C, H, W), float32, of a clean picture, and which part of it may change.
 
-    latents: torch.Tensor
+    ``latents`` is None for a start from noise. ``picture`` (1 + C, H, W) is what an inpainting model takes as further
+    channels: where it is to paint, and the latents of the picture without that (Rombach et al. 2022).
+    """
+
+    latents: torch.Tensor | None
     mask: Mask | None = None
+    picture: torch.Tensor | None = None
 
 
 class StartEncoder:
@@ -37,15 +42,15 @@ class StartEncoder:
         self._cache: OrderedDict[tuple[str, str, int, int], torch.Tensor] = OrderedDict()
 
     def encode(self, model: LoadedModel, assignment: Assignment) -> Start | None:
-        """The picture that the job starts from, with its mask if it has one; None if it starts from noise.
+        """The picture that the job starts from, with its mask if it has one; None if nothing is needed.
 
         Raises :class:`CalotypeError` if a file cannot be read, or if the mask leaves nothing to repaint.
         """
         request = assignment.request
-        if assignment.init_image is None or request.init_image is None:
-            return None
         assert request.width and request.height
         width, height = request.width, request.height
+        if assignment.init_image is None or request.init_image is None:
+            return Start(None, None, _canvas(model, width, height)) if model.info.facts.inpaints else None
         key = (model.sha256, request.init_image, width, height)
         rgb = None
         if assignment.mask is not None or key not in self._cache:
@@ -60,7 +65,22 @@ class StartEncoder:
             if len(self._cache) > _CACHED:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(key)
-        return Start(self._cache[key], mask)
+        picture = None
+        if model.info.facts.inpaints:
+            picture = _canvas(model, width, height) if mask is None else _picture(model, mask)
+        return Start(self._cache[key], mask, picture)
+
+
+def _canvas(model: LoadedModel, width: int, height: int) -> torch.Tensor:
+    """What an inpainting model takes where all of the picture is to be painted."""
+    grey = model.encode(torch.full((3, height, width), 0.5))
+    return torch.cat([torch.ones_like(grey[:1]), grey])
+
+
+def _picture(model: LoadedModel, mask: Mask) -> torch.Tensor:
+    """The same where only ``mask`` is: grey in its place."""
+    seen = torch.where(mask.pixels, torch.tensor(0.5), mask.rgb)
+    return torch.cat([mask.latent.float(), model.encode(seen)])
 
 
 def read_rgb(file: Path, width: int, height: int) -> torch.Tensor:

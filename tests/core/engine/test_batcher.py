@@ -21,6 +21,7 @@ from calotype.engine.fairness import Service
 from calotype.engine.models import LoadedModel
 from calotype.engine.run import Run
 from calotype.engine.starting import StartEncoder
+from calotype.families.network import Inputs
 from calotype.plugins.registry import Registry
 
 LONG = (
@@ -49,7 +50,7 @@ class Bench:
         assignment = self._bench.assignment(person, **fields)
         request = assignment.request
         prompt, negative = self._texts.pair(self.model, request.prompt, request.negative_prompt)
-        denoiser = Denoiser(self.model, prompt.hidden, negative.hidden, request.guidance, request.guidance_rescale)
+        denoiser = Denoiser(self.model, prompt.inputs, negative.inputs, request.guidance, request.guidance_rescale)
         return Run(assignment, 0, denoiser, self._starts.encode(self.model, assignment))
 
     def alone(self, **fields: Any) -> torch.Tensor:
@@ -84,9 +85,9 @@ def calls(own: Bench, monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     made: list[torch.Size] = []
     real = LoadedModel.predict
 
-    def predict(model: LoadedModel, x: torch.Tensor, t: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
-        made.append(conditioning.shape)
-        return real(model, x, t, conditioning)
+    def predict(model: LoadedModel, x: torch.Tensor, t: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        made.append(inputs["hidden"].shape)
+        return real(model, x, t, inputs)
 
     monkeypatch.setattr(LoadedModel, "predict", predict)
     return made
@@ -131,7 +132,7 @@ def test_lengths_take_turns_and_a_short_prompt_stays_short(own: Bench, calls: li
     ]
     alone = [own.alone(**job) for job in jobs]
     runs = [own.run(f"person {n}", **job) for n, job in enumerate(jobs)]
-    assert [run.denoiser.tokens for run in runs] == [24, 48, 48, 24]
+    assert [run.denoiser.prompt["hidden"].shape[0] for run in runs] == [24, 48, 48, 24]
     calls.clear()
     shared = together(runs)
     assert sorted(call[:2] for call in calls) == [(4, 24), (4, 24), (4, 48), (4, 48)]

@@ -10,6 +10,7 @@ import torch
 from calotype.engine import conditioning as module
 from calotype.engine.conditioning import TextEncoder, notes
 from calotype.engine.models import LoadedModel
+from calotype.families.clip import Clip
 
 TINY = "tiny-sd1"
 
@@ -28,8 +29,10 @@ def embedded(bench: Any) -> LoadedModel:
 def by_the_library(model: LoadedModel, text: str) -> torch.Tensor:
     """As diffusers' pipelines do it, and as it was done before there were weights."""
     length = model.info.tokens
-    tokens = model.tokenizer(text, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-    hidden: torch.Tensor = model.text_encoder(tokens["input_ids"])[0][0]
+    tokens = model.network.clip.tokenizer(
+        text, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    )
+    hidden: torch.Tensor = model.network.clip.encoder(tokens["input_ids"])[0][0]
     return hidden
 
 
@@ -98,8 +101,9 @@ def test_a_pair_is_of_one_length_and_filled_up_with_nothing_said(model: LoadedMo
 
 def test_the_latest_prompts_are_remembered(embedded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[int] = []
-    real = module._hidden
-    monkeypatch.setattr(module, "_hidden", lambda model, numbers: encoded.append(1) or real(model, numbers))
+    real = Clip._run
+    monkeypatch.setattr(Clip, "_run", lambda clip, numbers: encoded.append(1) or real(clip, numbers))
+    embedded.network.clip._empty = None
     monkeypatch.setattr(module, "_CACHED", 4)
     encoder = TextEncoder()
 

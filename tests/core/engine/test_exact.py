@@ -68,11 +68,11 @@ def test_the_embedded_model_has_room_to_batch(bench: object) -> None:
     bench.alone(steps=1)  # type: ignore[attr-defined]
     model = bench.host._shelf.find(inspect(EMBEDDED))  # type: ignore[attr-defined]
     for tokens in (24, 48):  # of a prompt within the text encoder's window, and of one of two windows
-        buckets = model.buckets((12, 16, 16), tokens)
+        key = (12, 16, 16), (("hidden", (tokens, 256)),)
+        buckets = model.buckets(key)
         assert set(buckets) <= set(CANDIDATES)
         assert len(buckets) >= 2
-        assert model.knows((12, 16, 16), tokens)
-    assert model.buckets((12, 16, 16)) == model.buckets((12, 16, 16), 24)
+        assert model.knows(key)
 
 
 MANY_THREADS = """

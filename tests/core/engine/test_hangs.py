@@ -205,7 +205,7 @@ def test_what_is_raised_in_one_run_never_reaches_another(quick: Any, expected: A
 
     class Rude:
         def __init__(self, model: Any) -> None:
-            self.model, self.guided, self.tokens = model, True, 24
+            self.model, self.guided, self.signature = model, True, (("hidden", (24, 256)),)
 
         def __getattr__(self, name: str) -> Any:
             raise KeyboardInterrupt

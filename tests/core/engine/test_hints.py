@@ -30,7 +30,9 @@ VOCABULARY = Vocabulary.parse({"concepts": CONCEPTS, "words": WORDS})
 @pytest.fixture(scope="module")
 def encode() -> Encode:
     model = models.load(inspect(EMBEDDED), torch.device("cpu"))
-    return models._pooled(model.info, model.tokenizer, model.text_encoder, model.device)
+    pooled = model.network.pooled()
+    assert pooled is not None
+    return pooled
 
 
 @pytest.fixture(scope="module")

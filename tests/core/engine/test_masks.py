@@ -130,8 +130,8 @@ def test_latents_outside_are_the_pictures_own_with_every_sampler(bench: Any, sam
     assignment = bench.assignment(init_image=source, mask=bench.store.put(png(painted())), **fields)
     start = StartEncoder().encode(model, assignment)
     assert start is not None and start.mask is not None
-    hidden = torch.zeros(24, model.unet.config.cross_attention_dim)
-    run = Run(assignment, 0, Denoiser(model, hidden, hidden, 4.0, 0.5), start)
+    inputs = {"hidden": torch.zeros(24, 256)}
+    run = Run(assignment, 0, Denoiser(model, inputs, inputs, 4.0, 0.5), start)
     while not run.done:
         assert tick([run]) == {}
     assert run.latents is not None

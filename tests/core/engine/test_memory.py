@@ -18,6 +18,7 @@ from calotype.checkpoint import EMBEDDED, inspect, weights_size
 from calotype.engine import memory
 from calotype.engine.models import LoadedModel, load
 from calotype.engine.shelf import Shelf
+from calotype.families.network import Inputs
 from calotype.plugins.registry import Registry
 
 CPU = torch.device("cpu")
@@ -40,7 +41,7 @@ def kept(shelf: Shelf) -> list[str]:
 
 
 def test_a_models_size_is_that_of_its_weights(tiny: LoadedModel) -> None:
-    assert weights_size(tiny.info.folder) * 0.9 < tiny.size < weights_size(tiny.info.folder) * 1.1
+    assert weights_size(tiny.info) * 0.9 < tiny.size < weights_size(tiny.info) * 1.1
 
 
 def test_the_least_recently_used_goes_first(tiny: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
@@ -98,7 +99,7 @@ def test_what_was_taken_off_counts_while_it_is_used_and_comes_back(tiny: LoadedM
 def test_what_was_frozen_is_let_go_of_when_its_model_is_evicted(tiny_sd1: Path, tiny: LoadedModel) -> None:
     shelf = Shelf(1)
     model = load(inspect(tiny_sd1), CPU)
-    parts = [weakref.ref(part) for part in (model.unet, model.vae, model.text_encoder)]
+    parts = [weakref.ref(part) for part in model.network.modules()]
     shelf.keep(model)
     gc.collect()
     gc.freeze()  # as a service does once it is up
@@ -142,10 +143,11 @@ def test_a_host_keeps_to_the_budget(bench: Any, registry: Registry, tiny_sd1: Pa
 
 def test_the_peak_of_a_call_grows_with_its_rows(tiny: LoadedModel) -> None:
     model = load(inspect(EMBEDDED), CPU)
-    shape, width = model.latent_shape(64, 64), int(model.unet.config.cross_attention_dim)
+    shape = model.latent_shape(64, 64)
 
     def call(rows: int) -> Callable[[], object]:
-        inputs = torch.zeros(rows, *shape), torch.full((rows,), 500.0), torch.zeros(rows, model.info.tokens, width)
+        hidden = torch.zeros(rows, model.info.tokens, 256)
+        inputs = torch.zeros(rows, *shape), torch.full((rows,), 500.0), {"hidden": hidden}
         return lambda: model.predict(*inputs)
 
     two, eight = memory.peak(CPU, call(2)), memory.peak(CPU, call(8))
@@ -161,7 +163,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     seen: list[int] = []
     predict = LoadedModel.predict
 
-    def noted(self: LoadedModel, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+    def noted(self: LoadedModel, x: torch.Tensor, *more: Any) -> torch.Tensor:
         seen.append(len(x))
         return predict(self, x, *more)
 
@@ -181,10 +183,10 @@ def test_calls_keep_to_what_is_free(
     bench: Any, sizes: list[int], monkeypatch: pytest.MonkeyPatch, rows: float, most: int
 ) -> None:
     model = bench.host._shelf.find(inspect(EMBEDDED))
-    shape = model.latent_shape(64, 64)
-    row = model._row_bytes[shape, model.info.tokens]
+    key = model.latent_shape(64, 64), (("hidden", (model.info.tokens, 256)),)
+    row = model._row_bytes[key]
     assert row > 100_000
-    assert {2, 4, 8} <= set(model.buckets(shape))
+    assert {2, 4, 8} <= set(model.buckets(key))
     monkeypatch.setattr(memory, "free", lambda device: int(rows * row / memory.CALL_SHARE))
     alone, together = in_company(bench)
     assert together == alone
@@ -196,7 +198,7 @@ def test_out_of_memory_is_halved_and_the_bytes_stay(bench: Any, monkeypatch: pyt
     predict = LoadedModel.predict
     failed: list[int] = []
 
-    def small(self: LoadedModel, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+    def small(self: LoadedModel, x: torch.Tensor, *more: Any) -> torch.Tensor:
         if len(x) > 4:
             failed.append(len(x))
             raise torch.OutOfMemoryError("no memory for this")
@@ -211,10 +213,10 @@ def test_only_what_cannot_be_run_at_all_fails(bench: Any, monkeypatch: pytest.Mo
     alone, _ = in_company(bench)
     predict = LoadedModel.predict
 
-    def picky(self: LoadedModel, x: torch.Tensor, t: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
-        if any(torch.equal(row, marks) for row in conditioning):
+    def picky(self: LoadedModel, x: torch.Tensor, t: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+        if any(torch.equal(row, marks) for row in inputs["hidden"]):
             raise torch.OutOfMemoryError("no memory for this one")
-        return predict(self, x, t, conditioning)
+        return predict(self, x, t, inputs)
 
     model = bench.host._shelf.find(inspect(EMBEDDED))
     marks = bench.host._encoder.encode(model, "a green owl").hidden

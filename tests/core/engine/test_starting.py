@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from contextlib import suppress
 from dataclasses import replace
@@ -119,9 +120,12 @@ def test_a_shift_is_undone_as_well(bench: Any, monkeypatch: pytest.MonkeyPatch) 
     model = loaded(bench, "calotype-emoji")
     rgb = torch.full((3, 64, 64), 0.5)
     plain = model.encode(rgb)
-    config = dict(model.vae.config) | {"shift_factor": 0.125}
-    shifted = replace(model, vae=_Shifted(model.vae, config))
-    assert torch.allclose(shifted.encode(rgb), plain - 0.125 * model.vae.config.scaling_factor, atol=1e-5)
+    vae = model.network.vae
+    config = dict(vae.config) | {"shift_factor": 0.125}
+    network = copy.copy(model.network)
+    network.vae = _Shifted(vae, config)
+    shifted = replace(model, network=network)
+    assert torch.allclose(shifted.encode(rgb), plain - 0.125 * vae.config.scaling_factor, atol=1e-5)
     assert torch.allclose(shifted.decode(shifted.encode(rgb)), model.decode(plain), atol=1e-4)
 
 
