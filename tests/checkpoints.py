@@ -164,7 +164,7 @@ def _t5(width: int = 32) -> tuple[object, object]:
     return T5EncoderModel(config), words
 
 
-_SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+_SD = {"steps_offset": 1, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
 def _make_sd(folder: Path, **more: object) -> None:

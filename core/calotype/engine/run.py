@@ -179,9 +179,9 @@ class Run:
         noise = SeededNoise(self.seed, self.shape)
         sampler, params = self.assignment.sampler, self.assignment.sampler_params
         first = noise()
-        x = first * self.sigmas[0]
+        x = self.denoiser.model.network.law.begun(first, self.sigmas[0])
         if self.start is not None and self.start.latents is not None:
-            x = self.start.latents + x
+            x = self.start.latents + first * self.sigmas[0]
             if self.start.mask is not None and self.start.picture is None:  # one that sees the picture needs no hold
                 held = Held(self.start.mask.latent, self.start.latents, first)
                 self.denoiser = replace(self.denoiser, held=held)

@@ -23,6 +23,10 @@ class Law(Protocol):
         """The training step that the network is told."""
         ...
 
+    def begun(self, noise: torch.Tensor, sigma: float) -> torch.Tensor:
+        """``x`` of a picture of which nothing is known, by unit noise, at the first level."""
+        ...
+
     def scaled(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
         """``x`` as the network wants it."""
         ...
@@ -42,6 +46,10 @@ class VariancePreserving:
     def t(self, sigma: float) -> float:
         """By the levels of the training."""
         return self.levels.t(sigma)
+
+    def begun(self, noise: torch.Tensor, sigma: float) -> torch.Tensor:
+        """The noise of that level."""
+        return noise * sigma
 
     def scaled(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
         """See the class."""
@@ -70,6 +78,10 @@ class RectifiedFlow:
     def t(self, sigma: float) -> float:
         """0 … 1000."""
         return FLOW_STEPS * sigma / (1 + sigma)
+
+    def begun(self, noise: torch.Tensor, sigma: float) -> torch.Tensor:
+        """Z is the noise: the path begins at t = 1, from which the highest level differs by less than a training step."""
+        return noise * (1 + sigma)
 
     def scaled(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
         """See the class."""

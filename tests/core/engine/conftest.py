@@ -114,6 +114,12 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
+def make_bench() -> type[Bench]:
+    """For tests with models of their own."""
+    return Bench
+
+
+@pytest.fixture(scope="session")
 def bench(registry: Registry, tiny_sd1: Path) -> Iterator[Bench]:
     bench = Bench(Catalog(registry, [inspect(EMBEDDED), inspect(tiny_sd1)]), slots=4)
     yield bench
