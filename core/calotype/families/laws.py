@@ -80,7 +80,7 @@ class RectifiedFlow:
         return FLOW_STEPS * sigma / (1 + sigma)
 
     def begun(self, noise: torch.Tensor, sigma: float) -> torch.Tensor:
-        """Z is the noise: the path begins at t = 1, from which the highest level differs by less than a training step."""
+        """The path begins at t = 1, where z is noise alone; the highest level is less than a training step from it."""
         return noise * (1 + sigma)
 
     def scaled(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
