@@ -128,14 +128,14 @@ class Archive:
         if person.shared:
             raise NotAllowed("person: you are known by your address only, and others may share it; ask the operator")
         key = whose if person.operator and whose is not None else _own(person, whose)
-        if person.operator:
-            await asyncio.to_thread(require_known, self._ledger, key)
         if key in self._erasing:
             raise Busy("erase: it is under way already")
         if len(self._erasing) >= ERASURES_AT_ONCE:
             raise Busy(f"erase: {ERASURES_AT_ONCE} are under way; ask again in a minute")
         self._erasing.add(key)
         try:
+            if person.operator:
+                await asyncio.to_thread(require_known, self._ledger, key)
             return await self._erase(key, person.key)
         finally:
             self._erasing.discard(key)

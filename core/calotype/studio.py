@@ -281,7 +281,11 @@ class Studio:
         return self._store.path(sha256)
 
     async def drain(self, seconds: float) -> None:
-        """No new job is begun; returns when those that run have ended, or after so many seconds."""
+        """No new job is begun; returns when those that run have ended, or after so many seconds.
+
+        An erasure does not wait for its last files any more, and says so.
+        """
+        self.archive.hurry()
         await self._work.stop(seconds)
 
     async def add_model(self, folder: Path, person: Person) -> ModelInfo:
