@@ -23,7 +23,9 @@ def store(tmp_path: Path) -> ImageStore:
     return ImageStore(tmp_path / "images")
 
 
-def made(ledger: Ledger, store: ImageStore, person: Person, prompt: str, *drawn: bytes, start: str | None = None) -> Job:
+def made(
+    ledger: Ledger, store: ImageStore, person: Person, prompt: str, *drawn: bytes, start: str | None = None
+) -> Job:
     """A finished job with these pictures."""
     wish = Request(prompt=prompt, model="m", sampler="s", init_image=start)
     job = ledger.submit(person, wish, cost=1.0, reply_to={"front_end": "discord"})
