@@ -9,10 +9,11 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from calotype import texts
 from calotype.erasure import PATIENCE, Eraser, Erasure, require_known
 from calotype.errors import Busy, NotAllowed, UnknownJob
 from calotype.exporting import Exported, export
@@ -67,9 +68,11 @@ class Archive:
         """Jobs whose prompts hold all these words, newest first; ``before`` is the id of the last one seen.
 
         The last word may be unfinished; quoted ones stand in their order. Raises :class:`BadRequest` if they are too
-        long, :class:`NotAllowed` for somebody else's jobs.
+        long or no text, :class:`NotAllowed` for somebody else's jobs.
         """
         filters = filters or Filters()
+        for field, text in {"q": words, "before": before, **asdict(filters)}.items():
+            texts.check(field, text)
         if not person.operator:
             filters = replace(filters, person=_own(person, filters.person))
         return await asyncio.to_thread(self._ledger.archive.search, words, filters, limit=limit, before=before)
@@ -111,9 +114,10 @@ class Archive:
     async def export(self, file: Path, person: Person, whose: str | None = None) -> Exported:
         """Write the person's jobs, pictures and what is known about them into a zip file.
 
-        An operator names whose (a key), or takes everybody's (None). Raises :class:`NotAllowed`, and
-        :class:`SetupError` if the file cannot be written; then there is none.
+        An operator names whose (a key), or takes everybody's (None). Raises :class:`NotAllowed`, :class:`BadRequest`
+        for a key that is no text, and :class:`SetupError` if the file cannot be written; then there is none.
         """
+        texts.check("person", whose)
         if not person.operator:
             whose = _own(person, whose)
         return await asyncio.to_thread(export, self._ledger, self._store, whose, file)
@@ -125,6 +129,7 @@ class Archive:
         :class:`NotAllowed`, :class:`BadRequest` for an operator who names nobody known, :class:`Busy` while the same
         person is being erased, or as many others as can be.
         """
+        texts.check("person", whose)
         if person.shared:
             raise NotAllowed("person: you are known by your address only, and others may share it; ask the operator")
         key = whose if person.operator and whose is not None else _own(person, whose)

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from calotype import texts
 from calotype.archive import Archive
 from calotype.bus import Bus, is_final
 from calotype.catalog import Catalog
@@ -102,6 +103,9 @@ class Studio:
         Raises :class:`BadRequest`, :class:`LimitReached` for a cap or budget that is used up, :class:`NotAllowed` if
         they are banned; then nothing is written.
         """
+        texts.check("key", key)
+        texts.check("parent", parent)
+        reply_to = texts.mended_throughout(reply_to)  # a front end's own, with the name that somebody has there
         resolved = self.catalog.resolve(request)
         if key is None or not await self._is_known(key, person):
             await self._moderation.check_prompt(resolved, person)
@@ -220,7 +224,7 @@ class Studio:
 
         Raises :class:`UnknownJob`, with no difference between a foreign job and one that never was.
         """
-        job = await asyncio.to_thread(self._ledger.job, job_id)
+        job = await asyncio.to_thread(self._ledger.job, job_id) if texts.is_sound(job_id) else None
         if job is None or not (person is None or await self.is_of(job, person)):
             raise UnknownJob(job_id)
         return self._as_it_stands(job)
@@ -236,6 +240,7 @@ class Studio:
 
     async def history(self, person: Person, *, limit: int = 50, before: str | None = None) -> list[Job]:
         """A person's jobs, newest first; ``before`` is the id of the last one seen. An operator sees everybody's."""
+        texts.check("before", before)
         key = None if person.operator else person.key
         jobs = await asyncio.to_thread(self._ledger.history, key, limit=limit, before=before)
         return [self._as_it_stands(job) for job in jobs]
@@ -272,9 +277,10 @@ class Studio:
 
     def drawn_path(self, sha256: str) -> Path:
         """As :meth:`picture_path`, but of pictures that were made here only: nothing is told of uploads. Blocks."""
+        path = self._store.path(sha256)
         if not self._ledger.drawn(sha256):
             raise KeyError(sha256)
-        return self._store.path(sha256)
+        return path
 
     def picture_path(self, sha256: str) -> Path:
         """The PNG file of a finished picture. Raises KeyError if there is none."""

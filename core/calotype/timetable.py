@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from calotype import texts
 from calotype.cron import Times
 from calotype.errors import BadRequest, CalotypeError, DatabaseError, NotAllowed
 from calotype.job import Job
@@ -52,6 +53,8 @@ class Timetable:
 
         What the request leaves open, the seed above all, is chosen anew each time. Raises :class:`BadRequest`.
         """
+        for field, value in {"cron": cron, "timezone": timezone, "reply_to": reply_to}.items():
+            texts.check(field, value)
         if request.init_image is not None:
             raise BadRequest.of("init_image", "a scheduled prompt cannot start from a picture: uploads are not kept")
         await self._check(request, person)
@@ -158,7 +161,7 @@ def as_json(prompt: ScheduledPrompt) -> dict[str, Any]:
 
 def _text(body: Mapping[str, Any], field: str, default: str | None = None) -> str:
     value = body.get(field, default)
-    if not isinstance(value, str) or not value.strip() or len(value) > _TEXT_LIMIT or "\0" in value:
+    if not isinstance(value, str) or not value.strip() or len(value) > _TEXT_LIMIT or not texts.is_sound(value):
         raise BadRequest.of(field, f"is missing or not text of 1 to {_TEXT_LIMIT} characters")
     return value.strip()
 

@@ -7,6 +7,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
+from calotype import texts
 from calotype.errors import BadRequest
 from calotype.job import Job, JobStatus, as_json
 from calotype.request import Request as Wish
@@ -45,6 +46,7 @@ def key_of(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not 1 <= len(key) <= KEY_LIMIT:
         raise BadRequest.of("Idempotency-Key", f"has {len(key)} characters; give 1 to {KEY_LIMIT}, or no such header")
+    texts.check("Idempotency-Key", key)
     return key
 
 
@@ -100,14 +102,14 @@ async def events(request: Request, job_id: str) -> Response:
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-@router.get("/v1/jobs/{job_id}/pictures/{index:int}", name="picture")
-async def picture(request: Request, job_id: str, index: int) -> Response:
+@router.get("/v1/jobs/{job_id}/pictures/{index}", name="picture")
+async def picture(request: Request, job_id: str, index: str) -> Response:
     """A finished picture, PNG. It never changes, so a browser may keep it, and nobody between."""
     studio = door_of(request).studio
     job = await studio.job(job_id, person_of(request))
-    found = next((each for each in job.pictures if each.index == index), None)
+    found = next((each for each in job.pictures if str(each.index) == index), None)
     if found is None:
-        message = f"picture: job {job_id} has no picture {index}; it is {job.status.value}"
+        message = f"picture: job {job_id} has no picture {index[:20]}; it is {job.status.value}"
         return error_answer(404, message, code="not_found", param="index")
     try:
         path = studio.picture_path(found.sha256)

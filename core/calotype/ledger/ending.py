@@ -16,6 +16,7 @@ from calotype.job import Job, JobStatus, Picture
 from calotype.ledger import fair, limits, outbox
 from calotype.ledger.rows import now, one_job
 from calotype.ledger.tables import jobs, pictures
+from calotype.texts import mended
 
 _ENDED = (jobs.c.person, jobs.c.reply_to, jobs.c.cost, jobs.c.created)
 
@@ -34,7 +35,7 @@ def finish(
 
 def fail(connection: Connection, job_id: str, epoch: int, reason: str, record: Mapping[str, Any]) -> bool:
     """Records why there is no picture and posts that. False, and nothing changed, if the claim is stale."""
-    return _ends(connection, job_id, epoch, status=JobStatus.FAILED, error=reason, record=dict(record))
+    return _ends(connection, job_id, epoch, status=JobStatus.FAILED, error=mended(reason), record=dict(record))
 
 
 def _ends(connection: Connection, job_id: str, epoch: int, **result: Any) -> bool:
