@@ -18,8 +18,9 @@ from sqlalchemy.pool import NullPool
 
 from calotype.errors import DatabaseError
 from calotype.job import Job, JobStatus, Picture
+from calotype.ledger import removed
 from calotype.ledger.database import BUSY_TIMEOUT, Database, explain, is_server, sqlite_file
-from calotype.ledger.tables import init_images, jobs, masks, pictures, uploads
+from calotype.ledger.tables import init_images, jobs, masks, pictures, removed_pictures, uploads
 from calotype.request import Request
 
 _PLAIN: Final = ("id", "person", "created", "started", "finished", "epoch", "attempts", "cost", "error")
@@ -49,6 +50,10 @@ class LedgerReader:
     def took_in(self, sha256: str) -> bool:
         """Whether the picture was brought from elsewhere, to start from or as a mask."""
         return self._read(lambda connection: _is_named(connection, sha256))
+
+    def removed(self, sha256: str) -> bool:
+        """Whether an operator removed the picture's file on purpose."""
+        return self._read(lambda connection: _is_removed(connection, sha256))
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         if not is_server(self._url):
@@ -110,6 +115,11 @@ def _to_job(row: RowMapping, drawn: tuple[Picture, ...]) -> Job:
     except ValidationError:  # limits have changed since
         request = Request.model_construct(**stored)
     return Job(**fields, status=JobStatus(row["status"]), request=request, pictures=drawn, record=row["record"] or {})
+
+
+def _is_removed(connection: Connection, sha256: str) -> bool:
+    there = removed_pictures.name in inspect(connection).get_table_names()  # older schemas do not know
+    return there and sha256 in removed.among(connection, [sha256])
 
 
 def _is_named(connection: Connection, sha256: str) -> bool:

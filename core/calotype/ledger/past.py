@@ -6,12 +6,12 @@ raises :class:`calotype.errors.DatabaseError` if the database cannot be read or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from calotype.job import Job
-from calotype.ledger import erasing, family, retention, search
+from calotype.ledger import erasing, family, removed, retention, search
 from calotype.ledger.database import Database
 from calotype.ledger.erasing import Erased
 from calotype.ledger.search import Filters
@@ -81,6 +81,10 @@ class Archive:
     def busy_since(self) -> datetime | None:
         """When the job began that has been running longest: it may have stored pictures and not recorded them yet."""
         return self._database.read(retention.busy_since)
+
+    def removed(self, sha256s: Collection[str]) -> set[str]:
+        """Which of these (few) pictures' files an operator removed on purpose."""
+        return self._database.read(removed.among, sha256s)
 
     def oldest(self, after: int, limit: int = 500) -> list[tuple[int, list[str]]]:
         """Jobs that are over and no favourites, oldest first, with the pictures they name; ``after`` this number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +35,8 @@ class ScheduledPrompt:
     created: datetime
     reply_to: Mapping[str, Any] | None = None
     error: str | None = None
+    guild: str | None = None
+    """The Discord server for whose cap its jobs count."""
 
     @property
     def chore(self) -> str:
@@ -109,6 +111,7 @@ def add(
         "request": request.model_dump(mode="json", exclude_none=True),
         "reply_to": None if reply_to is None else dict(reply_to),
         "created": periods.clock(connection),
+        "guild": person.guild,
     }
     row = connection.execute(insert(scheduled_prompts).values(values).returning(scheduled_prompts)).mappings().one()
     return _read(row)
@@ -142,6 +145,7 @@ def due(connection: Connection) -> list[Due]:
         period = Times(prompt.cron, prompt.timezone).missed(last, now)
         if period is not None:
             person = OPERATOR if prompt.person == OPERATOR.key else Person(prompt.person)
+            person = replace(person, guild=prompt.guild)
             found.append(Due(prompt, period, person))
     return found
 
@@ -154,5 +158,5 @@ def done(connection: Connection, due: Due, error: str | None) -> None:
 
 
 def _read(row: RowMapping) -> ScheduledPrompt:
-    plain = ("id", "person", "cron", "timezone", "created", "reply_to", "error")
+    plain = ("id", "person", "cron", "timezone", "created", "reply_to", "error", "guild")
     return ScheduledPrompt(request=to_request(row["request"]), **{name: row[name] for name in plain})

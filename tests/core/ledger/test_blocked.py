@@ -9,7 +9,8 @@ import pytest
 from calotype.job import Job, JobStatus, Picture
 from calotype.ledger import Ledger
 from calotype.ledger.audit import Entry
-from calotype.ledger.blocked import REMOVED, Refused
+from calotype.ledger.blocked import Refused
+from calotype.ledger.removed import REMOVED
 from calotype.person import Person
 from calotype.request import Request
 
@@ -64,6 +65,15 @@ def test_a_blocked_picture_is_noted_wherever_it_stands(ledger: Ledger) -> None:
     assert ledger.blocked.unblock_picture(HASH, "operator")
     assert not ledger.blocked.unblock_picture(HASH, "operator")
     assert ledger.blocked.pictures() == []
+
+
+def test_what_was_removed_is_known_also_after_it_was_allowed_again(ledger: Ledger) -> None:
+    first, second, other = "a" * 64, "b" * 64, "c" * 64
+    ledger.blocked.block_picture(HASH, "unwanted", "operator", [first, second])
+    ledger.blocked.block_picture(OTHER, "", "operator", [second])
+    ledger.blocked.unblock_picture(HASH, "operator")
+    assert ledger.archive.removed([first, second, other]) == {first, second}
+    assert ledger.archive.removed([]) == set()
 
 
 def test_a_hash_without_a_file(ledger: Ledger) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from calotype.errors import BadRequest
+from calotype.errors import BadRequest, LimitReached
 from calotype.ledger import Ledger, periods, timetable
 from calotype.person import OPERATOR, Person
 from calotype.request import Request
+from calotype.roles import Limits
 
 REQUEST = Request(prompt="blue cat", steps=4)
 ANN, BOB = Person("web:ann"), Person("web:bob")
@@ -97,6 +99,21 @@ def test_due_once_for_all_that_was_missed(ledger: Ledger) -> None:
     assert ledger.timetable.due() == [] or datetime.now(UTC).minute != now.minute
     ledger.periods.trim(timedelta(0))  # the last period is kept
     assert ledger.timetable.due() == [] or datetime.now(UTC).minute != now.minute
+
+
+def test_its_jobs_count_for_the_discord_server_in_which_it_was_added(url: str) -> None:
+    with closing(Ledger(url, Limits(guild_queued=1))) as ledger:
+        there = ledger.timetable.add(Person(ANN.key, guild="77"), "* * * * *", "UTC", REQUEST)
+        alone = ledger.timetable.add(BOB, "* * * * *", "UTC", REQUEST)
+        assert (there.guild, alone.guild) == ("77", None)
+        for prompt in (there, alone):
+            age(ledger, prompt.id, datetime.now(UTC) - HOUR)
+        of_ann, of_bob = ledger.timetable.due()
+        assert (of_ann.person, of_bob.person) == (Person(ANN.key, guild="77"), BOB)
+        ledger.submit(of_ann.person, REQUEST, cost=1.0)
+        with pytest.raises(LimitReached, match=r"^guild: 1 job from this server"):
+            ledger.submit(Person("discord:3", guild="77"), REQUEST, cost=1.0)
+        ledger.submit(of_bob.person, REQUEST, cost=1.0)
 
 
 def test_removed_while_it_was_submitted(ledger: Ledger) -> None:
