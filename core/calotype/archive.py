@@ -19,7 +19,7 @@ from calotype.errors import Busy, NotAllowed, UnknownJob
 from calotype.exporting import Exported, export
 from calotype.job import Job
 from calotype.ledger.search import Filters
-from calotype.person import OPERATOR, Person
+from calotype.person import Person
 from calotype.request import Request
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class Desk(Protocol):
         """A job that the person may see. Raises :class:`UnknownJob`."""
         ...
 
-    def cancel(self, job_id: str, person: Person) -> Coroutine[Any, Any, Job]:
-        """Call it off."""
+    def call_off(self, job_id: str) -> Coroutine[Any, Any, Job]:
+        """Call it off on behalf of the service. Raises :class:`UnknownJob`."""
         ...
 
     def submit(
@@ -166,7 +166,7 @@ class Archive:
 
         async def call_off(job_id: str) -> None:
             with suppress(UnknownJob):  # somebody erased it meanwhile
-                await self._desk.cancel(job_id, OPERATOR)
+                await self._desk.call_off(job_id)
 
         return lambda job_id: asyncio.run_coroutine_threadsafe(call_off(job_id), loop).result()
 

@@ -181,7 +181,11 @@ class Studio:
     async def cancel(self, job_id: str, person: Person) -> Job:
         """Call a job off; within a tick if it runs. A job that is over stays what it is. Raises :class:`UnknownJob`."""
         await self.job(job_id, person)
-        job = await asyncio.to_thread(self._ledger.cancel, job_id)
+        return await self.call_off(job_id, person.key)
+
+    async def call_off(self, job_id: str, by: str | None = None) -> Job:
+        """The same on behalf of the service itself, or of an account: what it does to others' jobs is audited."""
+        job = await asyncio.to_thread(self._ledger.cancel, job_id, by)
         if job is None:
             raise UnknownJob(job_id)
         if job.status is JobStatus.CANCELLED:
@@ -245,6 +249,13 @@ class Studio:
         jobs = await asyncio.to_thread(self._ledger.history, key, limit=limit, before=before)
         return [self._as_it_stands(job) for job in jobs]
 
+    async def under_way(self, front_end: str) -> AsyncGenerator[Job, None]:
+        """Every job that is not over and whose result a front end is to deliver, in the order of submission."""
+        last = 0
+        while page := await asyncio.to_thread(self._ledger.under_way, front_end, last):
+            for last, job in page:  # noqa: B007 - the last number begins the next page
+                yield self._as_it_stands(job)
+
     async def counts(self) -> dict[JobStatus, int]:
         """Number of jobs in each state."""
         return await asyncio.to_thread(self._ledger.counts)
@@ -273,7 +284,7 @@ class Studio:
         :class:`UnknownJob`.
         """
         await self.cancel(job_id, person)
-        await asyncio.to_thread(self._ledger.erase, job_id)
+        await asyncio.to_thread(self._ledger.erase, job_id, person.key)
 
     def drawn_path(self, sha256: str) -> Path:
         """As :meth:`picture_path`, but of pictures that were made here only: nothing is told of uploads. Blocks."""

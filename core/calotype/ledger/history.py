@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, delete, func, select
 
 from calotype.job import Job, JobStatus
-from calotype.ledger import fair, starts
+from calotype.ledger import ending, fair, starts
 from calotype.ledger.accounts import person_of
 from calotype.ledger.rows import to_jobs
 from calotype.ledger.tables import jobs
@@ -66,10 +66,30 @@ def expire(connection: Connection, finished_before: datetime, limit: int) -> int
     return len(numbers)
 
 
-def erase(connection: Connection, job_id: str) -> bool:
-    """Deletes a job that has ended, with its pictures and outbox row. False if it is unknown or not over yet."""
+def erase(connection: Connection, job_id: str, by: str | None = None) -> bool:
+    """Deletes a job that has ended, with its pictures and outbox row. False if it is unknown or not over yet.
+
+    Audited if ``by`` is an account of somebody else's.
+    """
     over = (jobs.c.id == job_id) & jobs.c.status.in_(_FINAL)
-    return connection.execute(delete(jobs).where(over)).rowcount > 0
+    owner = connection.scalar(delete(jobs).where(over).returning(jobs.c.person))
+    if owner is None:
+        return False
+    ending.audit_if_foreign(connection, "erase_job", job_id, owner, by)
+    return True
+
+
+def under_way(connection: Connection, front_end: str, after: int, limit: int) -> list[tuple[int, Job]]:
+    """Jobs that are not over and are to be delivered by a front end, in their order, with their numbers."""
+    unfinished = [status for status in JobStatus if not status.final]
+    query = (
+        select(jobs)
+        .where(jobs.c.status.in_(unfinished), jobs.c.seq > after, jobs.c.reply_to["front_end"].as_string() == front_end)
+        .order_by(jobs.c.seq)
+        .limit(limit)
+    )
+    rows = connection.execute(query).mappings().all()
+    return list(zip((row["seq"] for row in rows), to_jobs(connection, rows), strict=True))
 
 
 def _chunks(values: Iterable[T]) -> Iterator[list[T]]:

@@ -136,9 +136,12 @@ class Ledger:
         """Records why there is no result and posts that. False, and nothing changed, if the claim is stale."""
         return self._database.write(ending.fail, job_id, epoch, reason, record)
 
-    def cancel(self, job_id: str) -> Job | None:
-        """Calls the job off unless it has ended. The job as it now stands; None if it is unknown."""
-        return self._database.write(ending.cancel, job_id)
+    def cancel(self, job_id: str, by: str | None = None) -> Job | None:
+        """Calls the job off unless it has ended. The job as it now stands; None if it is unknown.
+
+        ``by`` is the account of whoever does so: if it is somebody else's job, the audit has it.
+        """
+        return self._database.write(ending.cancel, job_id, by)
 
     def recover(self, max_attempts: int = 3) -> tuple[list[str], list[str]]:
         """For the start of the one process that owns the database, before it claims: whatever runs is nobody's.
@@ -194,9 +197,16 @@ class Ledger:
         """Deletes up to ``limit`` jobs that ended before (aware) and are no favourites. How many it were."""
         return self._database.write(history.expire, finished_before, limit)
 
-    def erase(self, job_id: str) -> bool:
-        """Deletes a job that has ended, with pictures and delivery. False if it is unknown or not over yet."""
-        return self._database.write(history.erase, job_id)
+    def under_way(self, front_end: str, after: int = 0, limit: int = 200) -> list[tuple[int, Job]]:
+        """Jobs that are not over and are to be delivered by a front end, in their order; ``after`` this number."""
+        return self._database.read(history.under_way, front_end, after, limit)
+
+    def erase(self, job_id: str, by: str | None = None) -> bool:
+        """Deletes a job that has ended, with pictures and delivery. False if it is unknown or not over yet.
+
+        ``by`` as for :meth:`cancel`.
+        """
+        return self._database.write(history.erase, job_id, by)
 
     def unreferenced(self, sha256s: Iterable[str]) -> set[str]:
         """Which of these nothing refers to: no job drew it, none starts from it, and it is no upload."""
