@@ -60,13 +60,18 @@ class Timetable:
         await self._check(request, person)
         return await asyncio.to_thread(self._records.add, person, cron, timezone, request, reply_to)
 
-    async def list(self, person: Person) -> list[ScheduledPrompt]:
-        """The person's, oldest first; of an operator everybody's."""
-        return await asyncio.to_thread(self._records.all, None if person.operator else person.key)
+    async def list(self, person: Person, *, manages: bool = False) -> list[ScheduledPrompt]:
+        """The person's, oldest first; of an operator everybody's.
 
-    async def remove(self, prompt_id: int, person: Person) -> None:
-        """End one; jobs that it has made stay. Raises :class:`BadRequest` if it is not theirs."""
-        removed = await asyncio.to_thread(self._records.remove, prompt_id, None if person.operator else person.key)
+        One who ``manages`` the Discord server that they speak in sees all of that server's as well.
+        """
+        key, guild = None if person.operator else person.key, person.guild if manages else None
+        return await asyncio.to_thread(self._records.all, key, guild)
+
+    async def remove(self, prompt_id: int, person: Person, *, manages: bool = False) -> None:
+        """End one of those that :meth:`list` shows; jobs that it has made stay. Raises :class:`BadRequest`."""
+        guild = person.guild if manages else None
+        removed = await asyncio.to_thread(self._records.remove, prompt_id, person, guild)
         if not removed:
             raise BadRequest.of("id", f"{prompt_id} is not one of your scheduled prompts; list them")
 

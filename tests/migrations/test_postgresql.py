@@ -141,7 +141,7 @@ def test_what_was_blocked_before_is_known_as_removed(server_url: str, tmp_path: 
         server_url,
         "INSERT INTO audit (at, actor, action, subject, details) VALUES "
         "('2026-11-24 09:00+00', 'operator', 'block_picture', '0', "
-        "'{\"reason\": \"no\", \"files\": [\"aa\", \"bb\"]}'), "
+        '\'{"reason": "no", "files": ["aa", "bb"]}\'), '
         "('2026-11-25 09:00+00', 'operator', 'block_picture', '01', '{\"reason\": \"\", \"files\": [\"bb\"]}'), "
         "('2026-11-25 09:00+00', 'operator', 'unblock_picture', '01', NULL)",
     )

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
 
 from calotype.cron import Times
 from calotype.errors import BadRequest
-from calotype.ledger import accounts, outbox, periods
+from calotype.ledger import accounts, ending, outbox, periods
 from calotype.ledger.database import Database
 from calotype.ledger.rows import to_request
 from calotype.ledger.tables import scheduled_prompts
@@ -71,13 +71,13 @@ class Timetable:
         outbox.address(reply_to)
         return self._database.write(add, person, cron, timezone, request, reply_to, self._limits)
 
-    def all(self, person_key: str | None) -> list[ScheduledPrompt]:
-        """A person's, or everybody's (None), oldest first."""
-        return self._database.read(listed, person_key)
+    def all(self, person_key: str | None, guild: str | None = None) -> list[ScheduledPrompt]:
+        """A person's and a Discord server's, or everybody's (None), oldest first."""
+        return self._database.read(listed, person_key, guild)
 
-    def remove(self, prompt_id: int, person_key: str | None) -> bool:
-        """Of that person, or whosever (None). False if there is none."""
-        return self._database.write(remove, prompt_id, person_key)
+    def remove(self, prompt_id: int, by: Person, guild: str | None = None) -> bool:
+        """One of theirs, or of that Discord server; an operator whosever. False if there is none."""
+        return self._database.write(remove, prompt_id, by, guild)
 
     def due(self) -> list[Due]:
         """What is to be submitted now. Times that were missed count as one, the latest."""
@@ -117,21 +117,28 @@ def add(
     return _read(row)
 
 
-def listed(connection: Connection, person_key: str | None) -> list[ScheduledPrompt]:
+def _theirs(person_key: str, guild: str | None) -> ColumnElement[bool]:
+    own = scheduled_prompts.c.person == accounts.person_of(person_key)
+    return own if guild is None else or_(own, scheduled_prompts.c.guild == guild)
+
+
+def listed(connection: Connection, person_key: str | None, guild: str | None = None) -> list[ScheduledPrompt]:
     """See :meth:`Timetable.all`."""
     query = select(scheduled_prompts).order_by(scheduled_prompts.c.id)
     if person_key is not None:
-        query = query.where(scheduled_prompts.c.person == accounts.person_of(person_key))
+        query = query.where(_theirs(person_key, guild))
     return [_read(row) for row in connection.execute(query).mappings()]
 
 
-def remove(connection: Connection, prompt_id: int, person_key: str | None) -> bool:
-    """See :meth:`Timetable.remove`."""
-    which = delete(scheduled_prompts).where(scheduled_prompts.c.id == prompt_id)
-    if person_key is not None:
-        which = which.where(scheduled_prompts.c.person == accounts.person_of(person_key))
-    if connection.execute(which).rowcount == 0:
+def remove(connection: Connection, prompt_id: int, by: Person, guild: str | None = None) -> bool:
+    """See :meth:`Timetable.remove`. One of somebody else's is audited."""
+    which = scheduled_prompts.c.id == prompt_id
+    if not by.operator:
+        which &= _theirs(by.key, guild)
+    owner = connection.scalar(delete(scheduled_prompts).where(which).returning(scheduled_prompts.c.person))
+    if owner is None:
         return False
+    ending.audit_if_foreign(connection, "unschedule", str(prompt_id), owner, by.key)
     periods.forget(connection, f"prompt:{prompt_id}")
     return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,9 +61,9 @@ def test_added_listed_removed(ledger: Ledger) -> None:
         "Europe/Berlin",
         {"front_end": "discord", "channel": 1},
     )
-    assert not ledger.timetable.remove(other.id, ANN.key)
-    assert ledger.timetable.remove(mine.id, ANN.key)
-    assert ledger.timetable.remove(other.id, None)
+    assert not ledger.timetable.remove(other.id, ANN)
+    assert ledger.timetable.remove(mine.id, ANN)
+    assert ledger.timetable.remove(other.id, OPERATOR)
     assert ledger.timetable.all(None) == []
     assert ledger.timetable.due() == []
 
@@ -120,7 +121,7 @@ def test_removed_while_it_was_submitted(ledger: Ledger) -> None:
     prompt = ledger.timetable.add(ANN, "* * * * *", "UTC", REQUEST)
     age(ledger, prompt.id, datetime.now(UTC) - HOUR)
     (due,) = ledger.timetable.due()
-    ledger.timetable.remove(prompt.id, None)
+    ledger.timetable.remove(prompt.id, OPERATOR)
     ledger.timetable.done(due, None)
     assert ledger._database.read(periods.last, prompt.chore) is None
 
@@ -132,3 +133,22 @@ def test_its_owner_is_who_they_are_linked_to(ledger: Ledger) -> None:
     ledger.people.link(web, code.code)
     assert [each.person for each in ledger.timetable.all(web.key)] == ["discord:1"]
     assert len(ledger.timetable.all(discord.key)) == 1
+
+
+def test_those_of_a_server_are_its_managers_too(ledger: Ledger) -> None:
+    here = ledger.timetable.add(replace(BOB, guild="discord:1"), "@daily", "UTC", REQUEST)
+    elsewhere = ledger.timetable.add(replace(BOB, guild="discord:2"), "@daily", "UTC", REQUEST)
+    nowhere = ledger.timetable.add(BOB, "@daily", "UTC", REQUEST)
+    mine = ledger.timetable.add(ANN, "@daily", "UTC", REQUEST)
+    assert [each.id for each in ledger.timetable.all(ANN.key, "discord:1")] == [here.id, mine.id]
+    for other in (elsewhere, nowhere):
+        assert not ledger.timetable.remove(other.id, ANN, "discord:1")
+    assert not ledger.timetable.remove(here.id, ANN)
+    before = len(ledger.people.audit())
+    assert ledger.timetable.remove(here.id, ANN, "discord:1")
+    entry, *rest = ledger.people.audit()
+    assert (entry.actor, entry.action, entry.subject) == (ANN.key, "unschedule", str(here.id))
+    assert entry.details == {"owner": BOB.key}
+    assert len(rest) == before
+    assert ledger.timetable.remove(mine.id, ANN)
+    assert len(ledger.people.audit()) == before + 1, "one's own is one's own business"
