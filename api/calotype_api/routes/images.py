@@ -23,7 +23,7 @@ from calotype.job import Job, JobStatus, Picture
 from calotype.request import IMAGES_LIMIT, problems
 from calotype.request import Request as Wish
 from calotype.studio import Studio
-from calotype_api.door import Json, door_of, object_of, person_of
+from calotype_api.door import Json, door_of, object_of, person_of, problem_for
 from calotype_api.errors import DO_NOT_RETRY, error_answer, unavailable
 
 _IGNORED: Final = frozenset(
@@ -52,7 +52,7 @@ async def generate(request: Request) -> Response:
     door, person = door_of(request), person_of(request)
     form, wish = read(await object_of(request), door.studio.catalog)
     if door.studio.problem is not None:
-        return unavailable(f"no pictures can be made here: {door.studio.problem}")
+        return unavailable(f"no pictures can be made here: {problem_for(request)}")
     job = await door.studio.submit(wish, person)
     waiting = asyncio.ensure_future(door.studio.wait(job.id))
     gone = asyncio.ensure_future(_gone(request))
