@@ -17,6 +17,7 @@ from calotype import texts
 from calotype.erasure import PATIENCE, Eraser, Erasure, require_known
 from calotype.errors import Busy, NotAllowed, UnknownJob
 from calotype.exporting import Exported, export
+from calotype.idempotency import ClientKey
 from calotype.job import Job
 from calotype.ledger.search import Filters
 from calotype.person import Person
@@ -42,7 +43,12 @@ class Desk(Protocol):
         ...
 
     def submit(
-        self, request: Request, person: Person, *, key: str | None = None, reply_to: Mapping[str, Any] | None = None
+        self,
+        request: Request,
+        person: Person,
+        *,
+        key: str | ClientKey | None = None,
+        reply_to: Mapping[str, Any] | None = None,
     ) -> Coroutine[Any, Any, Job]:
         """Queue it. Raises :class:`BadRequest`."""
         ...
@@ -90,12 +96,13 @@ class Archive:
         person: Person,
         *,
         new_seed: bool = False,
-        key: str | None = None,
+        key: str | ClientKey | None = None,
         reply_to: Mapping[str, Any] | None = None,
     ) -> Job:
         """Queue what a job asked for once more, as this person's: with its seed, or with another one.
 
-        Raises :class:`UnknownJob`, and :class:`BadRequest` where it cannot be asked for any more.
+        Raises :class:`UnknownJob`, and :class:`BadRequest` where it cannot be asked for any more, or where the key was
+        used for another request.
         """
         job = await self._desk.job(job_id, person)
         wish = {**job.request.model_dump(), **({"seed": None} if new_seed else {})}

@@ -16,6 +16,7 @@ from calotype.catalog import Catalog
 from calotype.checkpoint import ModelInfo, inspect
 from calotype.errors import BadRequest, NotAllowed, UnknownJob
 from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued
+from calotype.idempotency import ClientKey
 from calotype.images.intake import UPLOAD_AGE, check_proportions, encode, read_picture
 from calotype.images.store import name_of
 from calotype.job import Job, JobStatus
@@ -91,18 +92,20 @@ class Studio:
         request: Request,
         person: Person,
         *,
-        key: str | None = None,
+        key: str | ClientKey | None = None,
         reply_to: Mapping[str, Any] | None = None,
         parent: str | None = None,
     ) -> Job:
         """Check a request, write it down, queue it. When this returns, the job survives any crash.
 
-        ``key`` makes it idempotent: the same key of the same person returns the same job. ``reply_to`` (with
-        ``front_end``) asks for a delivery through the outbox. A picture to start from, and its mask, must be the
-        person's own: of one of their jobs, or taken in from them. So must ``parent`` be, the job that this one varies.
+        ``key`` makes it idempotent: the same key of the same person returns the same job. One that a client chose is
+        refused for another request. ``reply_to`` (with ``front_end``) asks for a delivery through the outbox. A picture
+        to start from, and its mask, must be the person's own: of one of their jobs, or taken in from them. So must
+        ``parent`` be, the job that this one varies.
         Raises :class:`BadRequest`, :class:`LimitReached` for a cap or budget that is used up, :class:`NotAllowed` if
         they are banned; then nothing is written.
         """
+        chosen, key = (key, key.text) if isinstance(key, ClientKey) else (None, key)
         texts.check("key", key)
         texts.check("parent", parent)
         reply_to = texts.mended_throughout(reply_to)  # a front end's own, with the name that somebody has there
@@ -115,6 +118,8 @@ class Studio:
         job = await asyncio.to_thread(
             self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to, parent=parent
         )
+        if chosen is not None:
+            chosen.check(job, request, resolved, parent)
         self._work.submitted(job.id)
         return job
 

@@ -119,6 +119,10 @@ def test_an_engine_that_cannot_start_is_said_everywhere(tmp_path: Path) -> None:
             answer = client.post("/v1/images/generations", json={"prompt": "cat"})
             assert answer.status_code == 503
             assert answer.json()["error"]["type"] == "server_error"
+            for said in (client.get("/readyz").json()["reason"], answer.json()["error"]["message"]):
+                assert said.endswith("the engine could not be started; the operator finds the reason in the log")
+        with served.client(token=served.token) as operator:
+            assert operator.get("/readyz").json()["reason"].startswith("model: ")
         until(lambda: "No pictures can be made" in served.log.read_text(), "the line on the terminal")
         ran = calotype("imagine", "cat", home=served.home, cwd=tmp_path)
         assert ran.returncode == 2

@@ -51,7 +51,7 @@ async def keep_no_more(request: Request, job_id: str) -> Response:
 @router.post("/v1/jobs/{job_id}/rerun")
 async def rerun(request: Request, job_id: str) -> Response:
     """Queue what a job asked for once more; 201 with the new job. ``{"new_seed": true}``: with another seed."""
-    body = await object_of(request) if int(request.headers.get("content-length") or 0) else {}
+    body = await object_of(request, optional=True)
     new_seed = body.pop("new_seed", False)
     if not isinstance(new_seed, bool):
         raise BadRequest.of("new_seed", f"{str(new_seed)[:20]!r} is neither true nor false")
