@@ -160,7 +160,7 @@ async def _produce(order: Order) -> tuple[dict[str, Any], list[Path], list[str]]
     opening = open_darkroom(order.settings, order.home, order.catalog, order.request, order.doubt)
     with ProgressLine(quiet=order.wish.as_json) as line:
         async with opening as room, _submitted(room, await _request(room, order)) as job_id:
-            async with aclosing(follow(room, job_id)) as events:
+            async with aclosing(follow(room, job_id, line.warn)) as events:
                 async for event in events:
                     _must_go_on(event)
                     line.show(event, loading=room.loading)
