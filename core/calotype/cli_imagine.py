@@ -94,7 +94,7 @@ def check(wish: Wish) -> Order:
         request = request.model_copy(update={"model": catalog.default_model})
     if request.seed is None:
         request = request.model_copy(update={"seed": secrets.randbelow(SEED_LIMIT + 1)})
-    order = Order(wish, settings, Home(settings.home, settings.images), catalog, request, target, files)
+    order = Order(wish, settings, Home.of(settings), catalog, request, target, files)
     try:
         resolved = catalog.resolve(request)
         words = PromptReview.load(order.home.blocked_words, use_bundled=settings.bundled_words)

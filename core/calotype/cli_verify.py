@@ -70,7 +70,7 @@ def run(wish: Wish) -> int:
     logs.set_up("ERROR")
     begun = time.monotonic()
     settings = Settings.load(device=wish.device)
-    home = Home(settings.home, settings.images)
+    home = Home.of(settings)
     url = home.database_url if settings.database_url is None else settings.database_url.get_secret_value()
     store = ImageStore(home.images, create=False)
     subject = find(LedgerReader(url), store, wish.what, wish.index)
