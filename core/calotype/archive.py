@@ -74,8 +74,9 @@ class Archive:
         """Jobs whose prompts hold all these words, newest first; ``before`` is the id of the last one seen.
 
         The last word may be unfinished; quoted ones stand in their order. Raises :class:`BadRequest` if they are too
-        long or no text, :class:`NotAllowed` for somebody else's jobs.
+        long or no text, :class:`NotAllowed` for somebody else's jobs and for somebody known by their address only.
         """
+        person.check_alone("history")
         filters = filters or Filters()
         for field, text in {"q": words, "before": before, **asdict(filters)}.items():
             texts.check(field, text)
@@ -121,9 +122,11 @@ class Archive:
     async def export(self, file: Path, person: Person, whose: str | None = None) -> Exported:
         """Write the person's jobs, pictures and what is known about them into a zip file.
 
-        An operator names whose (a key), or takes everybody's (None). Raises :class:`NotAllowed`, :class:`BadRequest`
-        for a key that is no text, and :class:`SetupError` if the file cannot be written; then there is none.
+        An operator names whose (a key), or takes everybody's (None). Raises :class:`NotAllowed` as
+        :meth:`search` does, :class:`BadRequest` for a key that is no text, and :class:`SetupError` if the file cannot
+        be written; then there is none.
         """
+        person.check_alone("export")
         texts.check("person", whose)
         if not person.operator:
             whose = _own(person, whose)
@@ -136,9 +139,8 @@ class Archive:
         :class:`NotAllowed`, :class:`BadRequest` for an operator who names nobody known, :class:`Busy` while the same
         person is being erased, or as many others as can be.
         """
+        person.check_alone("person")
         texts.check("person", whose)
-        if person.shared:
-            raise NotAllowed("person: you are known by your address only, and others may share it; ask the operator")
         key = whose if person.operator and whose is not None else _own(person, whose)
         if key in self._erasing:
             raise Busy("erase: it is under way already")

@@ -248,7 +248,11 @@ class Studio:
         return None if turn is None else Queued(job_id, *turn)
 
     async def history(self, person: Person, *, limit: int = 50, before: str | None = None) -> list[Job]:
-        """A person's jobs, newest first; ``before`` is the id of the last one seen. An operator sees everybody's."""
+        """A person's jobs, newest first; ``before`` is the id of the last one seen. An operator sees everybody's.
+
+        Raises :class:`NotAllowed` for somebody known by their address only, :class:`BadRequest` for an id that is none.
+        """
+        person.check_alone("history")
         texts.check("before", before)
         key = None if person.operator else person.key
         jobs = await asyncio.to_thread(self._ledger.history, key, limit=limit, before=before)
