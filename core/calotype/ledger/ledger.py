@@ -191,7 +191,10 @@ class Ledger:
     # -- retention ---------------------------------------------------------------------------------------------
 
     def expire(self, finished_before: datetime, limit: int = 500) -> int:
-        """Deletes up to ``limit`` jobs that ended before (aware) and are no favourites. How many it were."""
+        """Deletes up to ``limit`` jobs that ended before (aware). How many it were.
+
+        No favourites, and none whose result is still to be delivered.
+        """
         return self._database.write(history.expire, finished_before, limit)
 
     def erase(self, job_id: str) -> bool:
