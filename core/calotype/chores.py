@@ -41,8 +41,8 @@ class Chores:
     def __init__(self, ledger: Ledger, store: ImageStore, retention_days: int, retention_gb: float = 0.0) -> None:
         """``retention_days``: jobs that ended longer ago are forgotten; 0 keeps every one.
 
-        ``retention_gb``: the oldest are forgotten while pictures take more (10**9 bytes); 0 is no limit. Favourites
-        are never forgotten.
+        ``retention_gb``: the oldest are forgotten while pictures take more (10**9 bytes), but none that ended within a
+        day; 0 is no limit. Favourites are never forgotten, nor results that are still to be delivered.
         """
         self._ledger, self._store, self._retention_days = ledger, store, retention_days
         self._retention_bytes = round(retention_gb * 10**9)

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, delete, func, select
 
 from calotype.job import Job, JobStatus
-from calotype.ledger import ending, fair, starts
+from calotype.ledger import ending, fair, outbox, starts
 from calotype.ledger.accounts import person_of
 from calotype.ledger.rows import to_jobs
 from calotype.ledger.tables import jobs
@@ -48,19 +48,22 @@ def counts(connection: Connection) -> dict[JobStatus, int]:
 
 
 def expire(connection: Connection, finished_before: datetime, limit: int) -> int:
-    """Deletes up to ``limit`` jobs that ended before and are no favourites; pictures and outbox rows go with them."""
+    """Deletes up to ``limit`` jobs that ended before, with pictures and outbox rows.
+
+    No favourites, and none whose result is still to be delivered.
+    """
+    spared = jobs.c.favourite | outbox.is_awaited()
     old = (
         select(jobs.c.seq)
-        .where(jobs.c.status.in_(_FINAL), jobs.c.finished < finished_before, ~jobs.c.favourite)
+        .where(jobs.c.status.in_(_FINAL), jobs.c.finished < finished_before, ~spared)
         .order_by(jobs.c.finished)
         .limit(limit)
     )
     numbers = connection.scalars(old).all()
     people: set[str] = set()
     for some in _chunks(numbers):
-        people.update(
-            connection.scalars(delete(jobs).where(jobs.c.seq.in_(some), ~jobs.c.favourite).returning(jobs.c.person))
-        )
+        gone = delete(jobs).where(jobs.c.seq.in_(some), ~spared)
+        people.update(connection.scalars(gone.returning(jobs.c.person)))
     for few in _chunks(people):
         fair.forget(connection, few)
     return len(numbers)

@@ -194,7 +194,10 @@ class Ledger:
     # -- retention ---------------------------------------------------------------------------------------------
 
     def expire(self, finished_before: datetime, limit: int = 500) -> int:
-        """Deletes up to ``limit`` jobs that ended before (aware) and are no favourites. How many it were."""
+        """Deletes up to ``limit`` jobs that ended before (aware). How many it were.
+
+        No favourites, and none whose result is still to be delivered.
+        """
         return self._database.write(history.expire, finished_before, limit)
 
     def under_way(self, front_end: str, after: int = 0, limit: int = 200) -> list[tuple[int, Job]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
 
 from calotype.job import Job
 from calotype.ledger.rows import now, to_jobs
@@ -50,6 +50,11 @@ def post(connection: Connection, job_id: str, reply_to: Mapping[str, Any] | None
     front_end = address(reply_to)
     if front_end is not None:
         connection.execute(insert(outbox).values(job_id=job_id, front_end=front_end))
+
+
+def is_awaited() -> ColumnElement[bool]:
+    """Whether a job's result is still to be brought to somebody, as part of a query for jobs."""
+    return exists().where(outbox.c.job_id == jobs.c.id, ~outbox.c.given_up)
 
 
 def due(connection: Connection, front_end: str, limit: int) -> list[Delivery]:

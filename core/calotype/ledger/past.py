@@ -86,13 +86,16 @@ class Archive:
         """Which of these (few) pictures' files an operator removed on purpose."""
         return self._database.read(removed.among, sha256s)
 
-    def oldest(self, after: int, limit: int = 500) -> list[tuple[int, list[str]]]:
-        """Jobs that are over and no favourites, oldest first, with the pictures they name; ``after`` this number."""
-        return self._database.read(retention.oldest, after, limit)
+    def oldest(self, after: int, finished_before: datetime, limit: int = 500) -> list[tuple[int, list[str]]]:
+        """Jobs that ended before (aware), oldest first, with the pictures they name; ``after`` this number.
 
-    def expire(self, numbers: Sequence[int]) -> int:
-        """Deletes these jobs, unless they became favourites meanwhile. How many it were."""
-        return self._database.write(retention.expire, numbers)
+        No favourites, and none whose result is still to be delivered.
+        """
+        return self._database.read(retention.oldest, after, finished_before, limit)
+
+    def expire(self, numbers: Sequence[int], finished_before: datetime) -> int:
+        """Deletes these jobs, as far as :meth:`oldest` would name them now. How many it were."""
+        return self._database.write(retention.expire, numbers, finished_before)
 
     def forget_strangers(self, limit: int = 500) -> int:
         """Deletes people of whom nothing is kept that still matters. How many."""
