@@ -85,9 +85,13 @@ class Archive:
         return await asyncio.to_thread(self._ledger.archive.search, words, filters, limit=limit, before=before)
 
     async def favour(self, job_id: str, person: Person, favourite: bool = True) -> Job:
-        """Keep a job from every retention, or not any more. Raises :class:`UnknownJob`."""
+        """Keep a job from every retention, or not any more.
+
+        Raises :class:`UnknownJob`, :class:`LimitReached` if its person has as many favourites as their role may.
+        """
         await self._desk.job(job_id, person)
-        if await asyncio.to_thread(self._ledger.archive.favour, job_id, favourite) is None:
+        allowed = None if person.operator else self._ledger.people.limits
+        if await asyncio.to_thread(self._ledger.archive.favour, job_id, favourite, allowed) is None:
             raise UnknownJob(job_id)
         return await self._desk.job(job_id, person)
 

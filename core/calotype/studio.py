@@ -95,13 +95,15 @@ class Studio:
         key: str | ClientKey | None = None,
         reply_to: Mapping[str, Any] | None = None,
         parent: str | None = None,
+        scheduled: int | None = None,
     ) -> Job:
         """Check a request, write it down, queue it. When this returns, the job survives any crash.
 
         ``key`` makes it idempotent: the same key of the same person returns the same job. One that a client chose is
         refused for another request. ``reply_to`` (with ``front_end``) asks for a delivery through the outbox. A picture
         to start from, and its mask, must be the person's own: of one of their jobs, or taken in from them. So must
-        ``parent`` be, the job that this one varies.
+        ``parent`` be, the job that this one varies. ``scheduled`` is the number of the scheduled prompt that is due:
+        one that was removed submits nothing.
         Raises :class:`BadRequest`, :class:`LimitReached` for a cap or budget that is used up, :class:`NotAllowed` if
         they are banned; then nothing is written.
         """
@@ -116,7 +118,14 @@ class Studio:
                 await asyncio.to_thread(self._check_start, resolved, person)
         cost = self.catalog.cost(resolved)
         job = await asyncio.to_thread(
-            self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to, parent=parent
+            self._ledger.submit,
+            person,
+            resolved,
+            cost=cost,
+            key=key,
+            reply_to=reply_to,
+            parent=parent,
+            scheduled=scheduled,
         )
         if chosen is not None:
             chosen.check(job, request, resolved, parent)

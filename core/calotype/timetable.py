@@ -27,7 +27,13 @@ class Submit(Protocol):
     """The studio's door."""
 
     def __call__(
-        self, request: Request, person: Person, *, key: str | None = None, reply_to: Mapping[str, Any] | None = None
+        self,
+        request: Request,
+        person: Person,
+        *,
+        key: str | None = None,
+        reply_to: Mapping[str, Any] | None = None,
+        scheduled: int | None = None,
     ) -> Awaitable[Job]:
         """See :meth:`Studio.submit`."""
         ...
@@ -93,7 +99,9 @@ class Timetable:
         prompt = due.prompt
         try:
             # one that was submitted already, by a process that was killed before it could say so, is found by its key
-            job = await self._submit(prompt.request, due.person, key=due.key, reply_to=prompt.reply_to)
+            job = await self._submit(
+                prompt.request, due.person, key=due.key, reply_to=prompt.reply_to, scheduled=prompt.id
+            )
         except DatabaseError:
             raise
         except CalotypeError as error:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from calotype import shrinking
+from calotype import chores, shrinking
 from calotype.chores import Chores
 from calotype.images.store import ImageStore
 from calotype.job import Job, Picture
 from calotype.ledger import Ledger
-from calotype.ledger.tables import jobs
+from calotype.ledger.tables import clock, jobs, persons
 from calotype.person import Person
 from calotype.request import Request
 
@@ -122,3 +122,39 @@ def test_size_takes_the_oldest_and_no_more_than_it_must(
     ledger.archive.favour(favourite.id, True)
     assert by_size(ledger, store, pictures=4).retention().jobs == 1
     assert left(ledger) == {favourite.id, *(job.id for job in rest)}
+
+
+def test_deliveries_are_given_up_after_a_week(
+    ledger: Ledger, store: ImageStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    late, young = (made(ledger, store, days * DAY, reply_to=TO) for days in (8, 6))
+    tried = made(ledger, store, 8 * DAY, reply_to=TO)
+    of = {each.job.id: each.id for each in ledger.deliveries("discord")}
+    ledger.delivery_failed(of[tried.id], "away", datetime.now(UTC) + DAY)
+    with caplog.at_level(logging.WARNING, "calotype.chores"):
+        Chores(ledger, store, retention_days=0).retention()
+        Chores(ledger, store, retention_days=0).retention()
+    assert [each.job.id for each in ledger.deliveries("discord")] == [young.id]
+    assert left(ledger) == {late.id, young.id, tried.id}, "the pictures stay"
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert all("its delivery is given up, 7 days after its end" in line for line in told)
+    assert {late.id, tried.id} == {line.split()[1].rstrip(":") for line in told}
+
+
+def test_people_who_must_stay_do_not_hold_up_those_who_go(
+    ledger: Ledger, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bare rows of the banned, say, used to be looked at again and again, and nobody behind them."""
+    monkeypatch.setattr(chores, "_BATCH", 2)
+    people = [Person(f"web:{number}") for number in range(7)]
+    for place, person in enumerate(people):
+        made(ledger, store, DAY, who=person)
+        if place < 3:
+            ledger.people.ban(person.key, "spam", "operator")
+        ledger.archive.erase_some(person.key)
+    for change in (update(persons).values(spent_on="2020-01-01", name=""), update(clock).values(vtime=1000.0)):
+        ledger._database.write(lambda connection, change=change: connection.execute(change))
+    Chores(ledger, store, retention_days=0).retention()
+    here = ledger._database.read(lambda connection: set(connection.scalars(select(persons.c.key))))
+    assert here == {person.key for person in people[:3]}

@@ -172,7 +172,7 @@ def _finish(
     if kept:
         ended = ending.finish(connection, job_id, epoch, kept, record)
     else:
-        ended = ending.fail(connection, job_id, epoch, reason, record)
+        ended = ending.fail(connection, job_id, epoch, reason, record, free=False)
     if ended:
         _record(connection, refused)
     return ended

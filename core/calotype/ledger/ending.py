@@ -33,12 +33,18 @@ def finish(
     return True
 
 
-def fail(connection: Connection, job_id: str, epoch: int, reason: str, record: Mapping[str, Any]) -> bool:
-    """Records why there is no picture and posts that. False, and nothing changed, if the claim is stale."""
-    return _ends(connection, job_id, epoch, status=JobStatus.FAILED, error=mended(reason), record=dict(record))
+def fail(
+    connection: Connection, job_id: str, epoch: int, reason: str, record: Mapping[str, Any], *, free: bool = True
+) -> bool:
+    """Records why there is no picture and posts that. False, and nothing changed, if the claim is stale.
+
+    ``free``: the day's budget gets its cost back. Not where a review refused what was made: trying would cost nothing.
+    """
+    result = {"status": JobStatus.FAILED, "error": mended(reason), "record": dict(record)}
+    return _ends(connection, job_id, epoch, free=free, **result)
 
 
-def _ends(connection: Connection, job_id: str, epoch: int, **result: Any) -> bool:
+def _ends(connection: Connection, job_id: str, epoch: int, *, free: bool = False, **result: Any) -> bool:
     fair.hold(connection, job_id)
     mine = (jobs.c.id == job_id) & (jobs.c.epoch == epoch) & (jobs.c.status == JobStatus.RUNNING)
     ended = connection.execute(
@@ -46,8 +52,7 @@ def _ends(connection: Connection, job_id: str, epoch: int, **result: Any) -> boo
     ).one_or_none()
     if ended is None:
         return False
-    failed = result["status"] is JobStatus.FAILED
-    budget = limits.given_back(ended.cost, ended.created) if failed else {}
+    budget = limits.given_back(ended.cost, ended.created) if free else {}
     fair.leaves(connection, ended.person, running=1, also=budget)
     outbox.post(connection, job_id, ended.reply_to)
     return True

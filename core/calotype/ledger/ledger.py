@@ -87,17 +87,26 @@ class Ledger:
         key: str | None = None,
         reply_to: Mapping[str, Any] | None = None,
         parent: str | None = None,
+        scheduled: int | None = None,
     ) -> Job:
         """Accepts a resolved request, or finds the job that this person submitted with this ``key`` before.
 
         ``cost`` in cost units, above zero. ``reply_to["front_end"]`` names the front end that delivers the result.
-        ``parent`` is the job that it varies. Raises ValueError if either is not so, :class:`BadRequest` if it starts
+        ``parent`` is the job that it varies, ``scheduled`` the prompt that it comes from, which must be there yet.
+        Raises ValueError if either is not so, :class:`BadRequest` if it starts
         from a picture or varies a job that is not theirs, :class:`NotAllowed` if they are banned,
         :class:`LimitReached` if a cap or budget is used up.
         """
-        limits = self.people.limits
         return self._database.write(
-            queue.submit, person, request, cost=cost, key=key, reply_to=reply_to, parent=parent, allowed=limits
+            queue.submit,
+            person,
+            request,
+            cost=cost,
+            key=key,
+            reply_to=reply_to,
+            parent=parent,
+            scheduled=scheduled,
+            allowed=self.people.limits,
         )
 
     def claim(
@@ -182,6 +191,10 @@ class Ledger:
     def deliveries(self, front_end: str, limit: int = 100) -> list[Delivery]:
         """Results that this front end should bring to their people now, oldest first."""
         return self._database.read(outbox.due, front_end, limit)
+
+    def expire_deliveries(self, ended_before: datetime) -> list[str]:
+        """Gives up what is still to be delivered of jobs that ended before (aware). Those jobs' ids."""
+        return self._database.write(outbox.expire, ended_before)
 
     def delivered(self, delivery_id: int) -> None:
         """It arrived. Saying so twice is fine."""

@@ -72,6 +72,13 @@ def due(connection: Connection, front_end: str, limit: int) -> list[Delivery]:
     return [Delivery(row.id, found[row.job_id], row.attempts, row.error) for row in rows]
 
 
+def expire(connection: Connection, ended_before: datetime) -> list[str]:
+    """Gives up what is still to be delivered of jobs that ended before. Those jobs' ids."""
+    late = select(jobs.c.id).where(jobs.c.id == outbox.c.job_id, jobs.c.finished < ended_before).exists()
+    given_up = update(outbox).where(~outbox.c.given_up, late).values(given_up=True, error="it took too long")
+    return list(connection.scalars(given_up.returning(outbox.c.job_id)))
+
+
 def delivered(connection: Connection, delivery_id: int) -> None:
     """It arrived. Saying so twice is fine."""
     connection.execute(delete(outbox).where(outbox.c.id == delivery_id))

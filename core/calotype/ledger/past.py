@@ -15,6 +15,7 @@ from calotype.ledger import erasing, family, removed, retention, search
 from calotype.ledger.database import Database
 from calotype.ledger.erasing import Erased
 from calotype.ledger.search import Filters
+from calotype.roles import Limits
 
 
 class Archive:
@@ -30,9 +31,12 @@ class Archive:
         """
         return self._database.read(search.search, words, filters, limit, before)
 
-    def favour(self, job_id: str, favourite: bool) -> Job | None:
-        """Keeps a job from every retention, or not any more. The job as it now stands; None if it is unknown."""
-        return self._database.write(family.favour, job_id, favourite)
+    def favour(self, job_id: str, favourite: bool, allowed: Limits | None = None) -> Job | None:
+        """Keeps a job from every retention, or not any more. The job as it now stands; None if it is unknown.
+
+        Raises :class:`LimitReached` if its person has as many favourites as ``allowed``; None is no limit.
+        """
+        return self._database.write(family.favour, job_id, favourite, allowed)
 
     def children(self, job_id: str, person_key: str | None, *, limit: int = 50) -> list[Job]:
         """Variations of a job, oldest first; of that person only, or everybody's (None)."""

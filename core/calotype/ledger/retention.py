@@ -12,7 +12,18 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select
 from calotype.job import JobStatus
 from calotype.ledger import fair, outbox
 from calotype.ledger.rows import now
-from calotype.ledger.tables import accounts, init_images, jobs, masks, persons, pictures, scheduled_prompts, uploads
+from calotype.ledger.tables import (
+    accounts,
+    clock,
+    init_images,
+    jobs,
+    masks,
+    persons,
+    pictures,
+    scheduled_prompts,
+    uploads,
+)
+from calotype.roles import MEMBER, VISITOR
 
 _OVER: Final = [status for status in JobStatus if status.final]
 
@@ -56,9 +67,13 @@ def forget_strangers(connection: Connection, limit: int) -> int:
         ~exists().where(table.c.person == persons.c.key) for table in (jobs, accounts, scheduled_prompts, uploads)
     ]
     today = now().date().isoformat()
+    # only those that fair.forget takes, or some that must stay would be looked at again and again
     query = select(persons.c.key).where(
         persons.c.name == "",
-        or_(persons.c.spent_on.is_(None), persons.c.spent_on < today),
+        persons.c.banned.is_(None),
+        persons.c.role.in_((VISITOR, MEMBER)),
+        persons.c.vtime <= select(clock.c.vtime).where(clock.c.id == 1).scalar_subquery(),
+        or_(persons.c.spent == 0, persons.c.spent_on.is_(None), persons.c.spent_on < today),
         *nothing,
     )
     strangers = list(connection.scalars(query.limit(limit)))

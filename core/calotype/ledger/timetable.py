@@ -143,6 +143,12 @@ def remove(connection: Connection, prompt_id: int, by: Person, guild: str | None
     return True
 
 
+def require(connection: Connection, prompt_id: int) -> None:
+    """Raises :class:`BadRequest` if it was removed."""
+    if connection.scalar(select(scheduled_prompts.c.id).where(scheduled_prompts.c.id == prompt_id)) is None:
+        raise BadRequest.of("schedule", "it was removed meanwhile; nothing is submitted")
+
+
 def due(connection: Connection) -> list[Due]:
     """Reads every row: there are few."""
     now = periods.clock(connection)

@@ -112,6 +112,20 @@ def test_a_job_of_which_every_picture_was_refused(ledger: Ledger) -> None:
     assert ledger.claim() == [], "it is not tried again"
 
 
+@pytest.mark.parametrize(("refused", "spent"), [(True, 2.0), (False, 0.0)])
+def test_what_a_review_refused_was_not_free(ledger: Ledger, refused: bool, spent: float) -> None:
+    """Or the day's budget would not hold for those who try what the reviews let through."""
+    job = ledger.submit(ANN, Request(prompt="cat", seed=7), cost=2.0)
+    running = ledger.claim_job(job.id)
+    assert running is not None
+    assert ledger.people.one(ANN.key).spent == 2.0
+    if refused:
+        assert ledger.blocked.finish(job.id, running.epoch, [], {}, "no", [NO])
+    else:
+        assert ledger.fail(job.id, running.epoch, "broken", {})
+    assert ledger.people.one(ANN.key).spent == spent
+
+
 @pytest.mark.parametrize("kept", [[], [Picture(0, 7, "a" * 64, 64, 64)]])
 def test_a_stale_end_writes_nothing(ledger: Ledger, kept: list[Picture]) -> None:
     job = claimed(ledger)

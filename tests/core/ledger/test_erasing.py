@@ -6,14 +6,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, select
 
 from calotype.erasure import erase_person
+from calotype.errors import BadRequest, LimitReached
 from calotype.images.store import ImageStore
 from calotype.job import Job, Picture
 from calotype.ledger import Ledger
 from calotype.ledger.search import Filters
+from calotype.ledger.tables import persons
 from calotype.person import Person
 from calotype.request import Request
+from calotype.roles import DEFAULT_ROLES, Limits, Role
 
 ANNA, BERT = Person("discord:1", "Anna", guild="guild:9"), Person("web:bert", "Bert", address="ab" * 16)
 
@@ -88,3 +92,38 @@ def test_doing_it_again_completes_what_was_left(ledger: Ledger, store: ImageStor
     assert first.left["jobs"] == 0
     again = erase_person(ledger, store, ANNA.key, "operator", cancel=ledger.cancel, patience=0)
     assert again.left["persons"] == len(again.kept)
+
+
+@pytest.mark.parametrize("again", ["discord:1", "web:anna"])
+def test_erasing_is_no_way_to_a_new_budget(ledger: Ledger, store: ImageStore, again: str) -> None:
+    """Nor to an earlier place in the queue: under none of the accounts that were one person's."""
+    limited = Limits({**DEFAULT_ROLES, "member": Role(daily_budget=5.0), "visitor": Role(daily_budget=5.0)})
+    ledger.people.limits = limited
+    fill(ledger, store)
+    ledger.submit(ANNA, Request(prompt="much"), cost=1.5)
+    before = {key: ledger._database.read(vtime, "discord:1") for key in ("discord:1", "web:anna")}
+    report = erase_person(ledger, store, ANNA.key, "operator", cancel=ledger.cancel, grace=timedelta(0))
+    assert report.complete
+    assert set(report.kept) == {"discord:1", "web:anna"}
+    assert {key: ledger._database.read(vtime, key) for key in before} == before
+    spent = ledger.people.one(again).spent
+    assert spent > 0
+    with pytest.raises(LimitReached, match="budget"):
+        ledger.submit(Person(again), Request(prompt="more"), cost=5.1 - spent)
+    assert ledger.people.one(again).accounts == (again,)
+
+
+def vtime(connection: Connection, key: str) -> float:
+    return float(connection.scalar(select(persons.c.vtime).where(persons.c.key == key)) or 0.0)
+
+
+def test_a_prompt_that_was_due_brings_nobody_back(ledger: Ledger, store: ImageStore) -> None:
+    fill(ledger, store)
+    (prompt,) = ledger.timetable.all(ANNA.key)
+    erase_person(ledger, store, ANNA.key, "operator", cancel=ledger.cancel, grace=timedelta(0))
+    ledger.archive.forget_strangers()
+    before = ledger.archive.left(["discord:1", "web:anna"])
+    with pytest.raises(BadRequest, match="it was removed meanwhile"):  # what was read as due just before
+        ledger.submit(ANNA, prompt.request, cost=1.0, key="scheduled:1:x", scheduled=prompt.id)
+    assert ledger.archive.left(["discord:1", "web:anna"]) == before
+    assert ledger.history(ANNA.key) == []
