@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, RowMapping, create_engine, inspect, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from calotype.errors import DatabaseError
@@ -84,7 +84,7 @@ def _file(file: Path) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             yield connection
-    except DBAPIError as error:
+    except SQLAlchemyError as error:
         raise explain(error, str(file)) from error
     finally:
         engine.dispose()
