@@ -158,7 +158,10 @@ async def removed(timetable: Timetable, prompt_id: int, by: Person) -> dict[str,
 
 def as_json(prompt: ScheduledPrompt) -> dict[str, Any]:
     """A scheduled prompt as the HTTP API and ``--json`` show it. Where it is delivered only by its front end's name."""
-    coming = Times(prompt.cron, prompt.timezone).after(datetime.now(UTC))
+    try:
+        coming = Times(prompt.cron, prompt.timezone).after(datetime.now(UTC))
+    except BadRequest:  # a time zone that this machine does not know
+        coming = None
     return {
         "id": prompt.id,
         "owner": prompt.person,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,8 +11,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
 
 from calotype.cron import Times
-from calotype.errors import BadRequest
-from calotype.ledger import accounts, ending, outbox, periods
+from calotype.errors import BadRequest, CalotypeError
+from calotype.ledger import accounts, ending, limits, outbox, periods
 from calotype.ledger.database import Database
 from calotype.ledger.rows import to_request
 from calotype.ledger.tables import scheduled_prompts
@@ -19,6 +20,7 @@ from calotype.person import OPERATOR, Person
 from calotype.request import Request
 from calotype.roles import UNLIMITED, Limits
 
+log = logging.getLogger(__name__)
 LIMIT: Final = 20
 """Scheduled prompts of one person; of the operator ten times as many."""
 
@@ -62,11 +64,16 @@ class Timetable:
 
     def __init__(self, database: Database, limits: Limits = UNLIMITED) -> None:
         self._database, self._limits = database, limits
+        self._told: set[int] = set()
+        """Prompts that cannot be read, of which the log has been told."""
 
     def add(
         self, person: Person, cron: str, timezone: str, request: Request, reply_to: Mapping[str, Any] | None = None
     ) -> ScheduledPrompt:
-        """From now on. Raises :class:`BadRequest` if the time cannot be read, or the person has too many."""
+        """From now on. Raises :class:`BadRequest` if the time cannot be read, or the person has too many.
+
+        :class:`NotAllowed` if they are banned.
+        """
         Times(cron, timezone)
         outbox.address(reply_to)
         return self._database.write(add, person, cron, timezone, request, reply_to, self._limits)
@@ -80,8 +87,13 @@ class Timetable:
         return self._database.write(remove, prompt_id, by, guild)
 
     def due(self) -> list[Due]:
-        """What is to be submitted now. Times that were missed count as one, the latest."""
-        return self._database.read(due)
+        """What is to be submitted now. Times that were missed count as one, the latest; what is unreadable is logged."""
+        found, unreadable = self._database.read(due)
+        for number, reason in unreadable.items():
+            if number not in self._told:
+                log.error("scheduled prompt %d is skipped: %s; remove it, or mend it", number, reason)
+        self._told = set(unreadable)
+        return found
 
     def done(self, due: Due, error: str | None) -> None:
         """It was submitted, or refused for that reason; either way its next time is a later one."""
@@ -99,7 +111,9 @@ def add(
 ) -> ScheduledPrompt:
     """See :meth:`Timetable.add`."""
     # locks them, so that their additions wait for each other and the limit holds
-    owner = accounts.introduce(connection, person, allowed).key
+    standing = accounts.introduce(connection, person, allowed)
+    limits.welcome(standing)
+    owner = standing.key
     mine = select(func.count()).select_from(scheduled_prompts).where(scheduled_prompts.c.person == owner)
     limit = LIMIT * 10 if person.operator else LIMIT
     if (connection.scalar(mine) or 0) >= limit:
@@ -149,18 +163,22 @@ def require(connection: Connection, prompt_id: int) -> None:
         raise BadRequest.of("schedule", "it was removed meanwhile; nothing is submitted")
 
 
-def due(connection: Connection) -> list[Due]:
-    """Reads every row: there are few."""
-    now = periods.clock(connection)
-    found = []
-    for prompt in listed(connection, None):
-        last = periods.last(connection, prompt.chore) or prompt.created
-        period = Times(prompt.cron, prompt.timezone).missed(last, now)
+def due(connection: Connection) -> tuple[list[Due], dict[int, str]]:
+    """See :meth:`Timetable.due`; and which of them cannot be read, with the reason. Reads every row: there are few."""
+    now, found, unreadable = periods.clock(connection), [], {}
+    for row in connection.execute(select(scheduled_prompts).order_by(scheduled_prompts.c.id)).mappings().all():
+        try:
+            prompt = _read(row)
+            last = periods.last(connection, prompt.chore) or prompt.created
+            period = Times(prompt.cron, prompt.timezone).missed(last, now)
+        except (CalotypeError, ValueError, TypeError) as error:  # a time zone that this machine lacks, an older format
+            unreadable[row["id"]] = str(error)
+            continue
         if period is not None:
             person = OPERATOR if prompt.person == OPERATOR.key else Person(prompt.person)
             person = replace(person, guild=prompt.guild)
             found.append(Due(prompt, period, person))
-    return found
+    return found, unreadable
 
 
 def done(connection: Connection, due: Due, error: str | None) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from calotype.errors import BadRequest, LimitReached
+from calotype.errors import BadRequest, LimitReached, NotAllowed
 from calotype.ledger import Ledger, periods, timetable
 from calotype.person import OPERATOR, Person
 from calotype.request import Request
@@ -152,3 +153,28 @@ def test_those_of_a_server_are_its_managers_too(ledger: Ledger) -> None:
     assert len(rest) == before
     assert ledger.timetable.remove(mine.id, ANN)
     assert len(ledger.people.audit()) == before + 1, "one's own is one's own business"
+
+
+def test_the_banned_schedule_nothing(ledger: Ledger) -> None:
+    ledger.people.ban(ANN.key, "spam", "operator")
+    with pytest.raises(NotAllowed, match="spam"):
+        ledger.timetable.add(ANN, "@daily", "UTC", REQUEST)
+    assert ledger.timetable.all(None) == []
+
+
+@pytest.mark.parametrize("broken", [{"timezone": "Moon/Crater"}, {"cron": "never"}, {"request": "a word"}])
+def test_one_that_cannot_be_read_is_told_once_and_stops_no_other(
+    ledger: Ledger, broken: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (ledger.timetable.add(ANN, "* * * * *", "UTC", REQUEST) for _ in range(2))
+    table = timetable.scheduled_prompts
+    an_hour_ago = table.update().values(created=datetime.now(UTC) - timedelta(hours=1))
+    spoilt = table.update().where(table.c.id == first.id).values(broken)
+    for change in (an_hour_ago, spoilt):
+        ledger._database.write(lambda connection, change=change: connection.execute(change))
+    for _ in range(3):
+        assert [due.prompt.id for due in ledger.timetable.due()] == [second.id]
+    assert [record.getMessage().split(":")[0] for record in caplog.records if record.levelname == "ERROR"] == [
+        f"scheduled prompt {first.id} is skipped"
+    ]
+    assert ledger.timetable.remove(first.id, ANN)
