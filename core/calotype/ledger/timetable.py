@@ -87,7 +87,7 @@ class Timetable:
         return self._database.write(remove, prompt_id, by, guild)
 
     def due(self) -> list[Due]:
-        """What is to be submitted now. Times that were missed count as one, the latest; what is unreadable is logged."""
+        """What is to be submitted now. Times that were missed count as one, the latest; unreadable ones are logged."""
         found, unreadable = self._database.read(due)
         for number, reason in unreadable.items():
             if number not in self._told:
