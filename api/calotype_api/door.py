@@ -79,9 +79,21 @@ def person_of(request: Request) -> Person:
     return visitor
 
 
-async def object_of(request: Request) -> dict[str, Any]:
-    """The body as a JSON object. Raises :class:`BadRequest` or :class:`TooLarge`."""
+def problem_for(request: Request) -> str:
+    """Why no pictures can be made here, as far as whoever asks may know."""
+    if person_of(request).operator:
+        return str(door_of(request).studio.problem)
+    return "the engine could not be started; the operator finds the reason in the log"
+
+
+async def object_of(request: Request, *, optional: bool = False) -> dict[str, Any]:
+    """The body as a JSON object; none at all is an empty one where it is ``optional``.
+
+    Raises :class:`BadRequest` or :class:`TooLarge`.
+    """
     body = await body_of(request, BODY_LIMIT)
+    if optional and not body:
+        return {}
     try:
         value = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

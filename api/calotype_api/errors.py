@@ -16,15 +16,15 @@ from calotype.errors import (
     BadRequest,
     Busy,
     CalotypeError,
-    DatabaseError,
     LimitReached,
     ModelError,
     NotAllowed,
     Problem,
     SetupError,
     UnknownJob,
+    for_visitors,
 )
-from calotype_api.door import Json, TooLarge
+from calotype_api.door import Json, TooLarge, person_of
 
 DO_NOT_RETRY: Final = {"x-should-retry": "false"}
 """OpenAI's clients repeat whatever failed with 5xx, twice, unless told not to: each would be a new job."""
@@ -32,14 +32,13 @@ log = logging.getLogger(__name__)
 
 _ANSWERS: Final[Mapping[type[CalotypeError], tuple[int, str]]] = {
     BadRequest: (400, "bad_request"),
-    ModelError: (400, "bad_request"),
+    ModelError: (503, "unavailable"),
     LimitReached: (429, "limit_reached"),
     NotAllowed: (403, "not_allowed"),
     UnknownJob: (404, "not_found"),
     TooLarge: (413, "too_large"),
     Busy: (503, "unavailable"),
-    DatabaseError: (503, "unavailable"),
-    SetupError: (400, "bad_request"),  # of a model folder that an operator offers
+    SetupError: (503, "unavailable"),
 }
 
 
@@ -77,6 +76,8 @@ def install(app: FastAPI) -> None:
 
 async def _calotype_error(request: Request, error: Exception) -> Json:
     assert isinstance(error, CalotypeError)
+    if not for_visitors(error):
+        return unavailable(str(error) if person_of(request).operator else _referred(request, error))
     status, code = next((_ANSWERS[kind] for kind in type(error).__mro__ if kind in _ANSWERS), (500, "failed"))
     if isinstance(error, BadRequest):
         problems: Sequence[Problem] = error.problems
@@ -86,6 +87,13 @@ async def _calotype_error(request: Request, error: Exception) -> Json:
     param = problems[0].field if problems else None
     headers = DO_NOT_RETRY if isinstance(error, LimitReached) else None
     return error_answer(status, str(error), code=code, param=param, problems=problems, headers=headers)
+
+
+def _referred(request: Request, error: CalotypeError) -> str:
+    """Its text may name files and servers: the log has it under a reference, and a visitor is told that."""
+    reference = secrets.token_hex(4)
+    log.error("%s %s failed, reference %s: %s", request.method, request.url.path, reference, error)
+    return f"this cannot be done just now; the operator finds the reason in the log under {reference}"
 
 
 async def _http_error(request: Request, error: Exception) -> Json:

@@ -45,9 +45,16 @@ class Origin:
         if scope["method"] in _SAFE:
             return None
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc != host
+        foreign = origin is not None and _place(origin) != host
         if foreign or headers.get("sec-fetch-site") == "cross-site":
             return "origin: a page of another site may not use this service through its visitor's browser"
+        return None
+
+
+def _place(url: str) -> str | None:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
         return None
 
 

@@ -44,7 +44,9 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Take no more requests, and end."""
-        door_of_app(self._app).stopping.set()
+        door = door_of_app(self._app)
+        door.stopping.set()
+        door.studio.archive.hurry()  # whoever is being erased gets the report while there is somebody to send it
         self.should_exit = True
 
     @contextlib.contextmanager

@@ -12,7 +12,6 @@ from discord import app_commands
 from discord.ext import commands
 
 from calotype.errors import CalotypeError
-from calotype.person import OPERATOR
 from calotype.studio import Studio
 from calotype_bot import imagine, linking, schedule, syncing, vary
 from calotype_bot.address import Address
@@ -77,19 +76,15 @@ class CalotypeBot(commands.AutoShardedBot):
     async def _watch_again(self) -> None:
         """Replies of jobs that were under way when the last process ended are kept up to date again."""
         try:
-            jobs = await self.studio.history(OPERATOR)
+            async for job in self.studio.under_way("discord"):
+                try:
+                    address = Address.read(job.reply_to or {})
+                except TypeError:  # the delivery says so when it comes to it
+                    continue
+                if not address.expired:
+                    self.deliverer.watches.begin(job, address)
         except CalotypeError as error:
             log.error("the history cannot be read: %s", error)  # noqa: TRY400 - one line says it all
-            return
-        for job in jobs:
-            if job.status.final or (job.reply_to or {}).get("front_end") != "discord":
-                continue
-            try:
-                address = Address.read(job.reply_to or {})
-            except TypeError:  # the delivery says so when it comes to it
-                continue
-            if not address.expired:
-                self.deliverer.watches.begin(job, address)
 
     async def _command_failed(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError) -> None:
         log.error("interaction %s: the command failed", interaction.id, exc_info=error)

@@ -65,17 +65,20 @@ def add_to(tree: app_commands.CommandTree[Any], studio: Studio) -> None:
 
         await _answer(interaction, answer)
 
-    @group.command(name="list", description="What you have scheduled")
+    @group.command(name="list", description="What is scheduled in this server, and by you elsewhere")
     async def list_(interaction: discord.Interaction[Any]) -> None:
         async def answer() -> str:
-            found = await studio.timetable.list(person_of(interaction))
+            person = person_of(interaction)
+            found = await studio.timetable.list(person, manages=_manages(interaction))
+            own = await studio.people.person_key(person.key)
             lines = [
                 f"**{each.id}** · `{each.cron}` {text.plain(each.timezone, 40)} · "
                 f"{text.plain(each.request.prompt, _PROMPT_SHOWN)}"
+                + ("" if each.person == own else " · by somebody else")
                 + (f"\n-# the last one was refused: {text.plain(each.error, 100)}" if each.error else "")
                 for each in found[:_SHOWN]
             ]
-            return "\n".join(lines)[:1900] or "You have scheduled nothing."
+            return "\n".join(lines)[:1900] or "Nothing is scheduled."
 
         await _answer(interaction, answer)
 
@@ -83,12 +86,17 @@ def add_to(tree: app_commands.CommandTree[Any], studio: Studio) -> None:
     @app_commands.describe(number="Its number, as /schedule list shows it")
     async def remove(interaction: discord.Interaction[Any], number: app_commands.Range[int, 1, 2**31]) -> None:
         async def answer() -> str:
-            await studio.timetable.remove(number, person_of(interaction))
+            await studio.timetable.remove(number, person_of(interaction), manages=_manages(interaction))
             return f"Number {number} is removed."
 
         await _answer(interaction, answer)
 
     tree.add_command(group)
+
+
+def _manages(interaction: discord.Interaction[Any]) -> bool:
+    """Discord says so; a server may have opened the command to others."""
+    return interaction.guild_id is not None and interaction.permissions.manage_guild
 
 
 async def _answer(interaction: discord.Interaction[Any], make: Callable[[], Awaitable[str]]) -> None:

@@ -9,16 +9,18 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from calotype import texts
 from calotype.erasure import PATIENCE, Eraser, Erasure, require_known
 from calotype.errors import Busy, NotAllowed, UnknownJob
 from calotype.exporting import Exported, export
+from calotype.idempotency import ClientKey
 from calotype.job import Job
 from calotype.ledger.search import Filters
-from calotype.person import OPERATOR, Person
+from calotype.person import Person
 from calotype.request import Request
 
 if TYPE_CHECKING:
@@ -36,12 +38,17 @@ class Desk(Protocol):
         """A job that the person may see. Raises :class:`UnknownJob`."""
         ...
 
-    def cancel(self, job_id: str, person: Person) -> Coroutine[Any, Any, Job]:
-        """Call it off."""
+    def call_off(self, job_id: str) -> Coroutine[Any, Any, Job]:
+        """Call it off on behalf of the service. Raises :class:`UnknownJob`."""
         ...
 
     def submit(
-        self, request: Request, person: Person, *, key: str | None = None, reply_to: Mapping[str, Any] | None = None
+        self,
+        request: Request,
+        person: Person,
+        *,
+        key: str | ClientKey | None = None,
+        reply_to: Mapping[str, Any] | None = None,
     ) -> Coroutine[Any, Any, Job]:
         """Queue it. Raises :class:`BadRequest`."""
         ...
@@ -67,17 +74,24 @@ class Archive:
         """Jobs whose prompts hold all these words, newest first; ``before`` is the id of the last one seen.
 
         The last word may be unfinished; quoted ones stand in their order. Raises :class:`BadRequest` if they are too
-        long, :class:`NotAllowed` for somebody else's jobs.
+        long or no text, :class:`NotAllowed` for somebody else's jobs and for somebody known by their address only.
         """
+        person.check_alone("history")
         filters = filters or Filters()
+        for field, text in {"q": words, "before": before, **asdict(filters)}.items():
+            texts.check(field, text)
         if not person.operator:
             filters = replace(filters, person=_own(person, filters.person))
         return await asyncio.to_thread(self._ledger.archive.search, words, filters, limit=limit, before=before)
 
     async def favour(self, job_id: str, person: Person, favourite: bool = True) -> Job:
-        """Keep a job from every retention, or not any more. Raises :class:`UnknownJob`."""
+        """Keep a job from every retention, or not any more.
+
+        Raises :class:`UnknownJob`, :class:`LimitReached` if its person has as many favourites as their role may.
+        """
         await self._desk.job(job_id, person)
-        if await asyncio.to_thread(self._ledger.archive.favour, job_id, favourite) is None:
+        allowed = None if person.operator else self._ledger.people.limits
+        if await asyncio.to_thread(self._ledger.archive.favour, job_id, favourite, allowed) is None:
             raise UnknownJob(job_id)
         return await self._desk.job(job_id, person)
 
@@ -87,12 +101,13 @@ class Archive:
         person: Person,
         *,
         new_seed: bool = False,
-        key: str | None = None,
+        key: str | ClientKey | None = None,
         reply_to: Mapping[str, Any] | None = None,
     ) -> Job:
         """Queue what a job asked for once more, as this person's: with its seed, or with another one.
 
-        Raises :class:`UnknownJob`, and :class:`BadRequest` where it cannot be asked for any more.
+        Raises :class:`UnknownJob`, and :class:`BadRequest` where it cannot be asked for any more, or where the key was
+        used for another request.
         """
         job = await self._desk.job(job_id, person)
         wish = {**job.request.model_dump(), **({"seed": None} if new_seed else {})}
@@ -111,9 +126,12 @@ class Archive:
     async def export(self, file: Path, person: Person, whose: str | None = None) -> Exported:
         """Write the person's jobs, pictures and what is known about them into a zip file.
 
-        An operator names whose (a key), or takes everybody's (None). Raises :class:`NotAllowed`, and
-        :class:`SetupError` if the file cannot be written; then there is none.
+        An operator names whose (a key), or takes everybody's (None). Raises :class:`NotAllowed` as
+        :meth:`search` does, :class:`BadRequest` for a key that is no text, and :class:`SetupError` if the file cannot
+        be written; then there is none.
         """
+        person.check_alone("export")
+        texts.check("person", whose)
         if not person.operator:
             whose = _own(person, whose)
         return await asyncio.to_thread(export, self._ledger, self._store, whose, file)
@@ -125,17 +143,17 @@ class Archive:
         :class:`NotAllowed`, :class:`BadRequest` for an operator who names nobody known, :class:`Busy` while the same
         person is being erased, or as many others as can be.
         """
-        if person.shared:
-            raise NotAllowed("person: you are known by your address only, and others may share it; ask the operator")
+        person.check_alone("person")
+        texts.check("person", whose)
         key = whose if person.operator and whose is not None else _own(person, whose)
-        if person.operator:
-            await asyncio.to_thread(require_known, self._ledger, key)
         if key in self._erasing:
             raise Busy("erase: it is under way already")
         if len(self._erasing) >= ERASURES_AT_ONCE:
             raise Busy(f"erase: {ERASURES_AT_ONCE} are under way; ask again in a minute")
         self._erasing.add(key)
         try:
+            if person.operator:
+                await asyncio.to_thread(require_known, self._ledger, key)
             return await self._erase(key, person.key)
         finally:
             self._erasing.discard(key)
@@ -161,7 +179,7 @@ class Archive:
 
         async def call_off(job_id: str) -> None:
             with suppress(UnknownJob):  # somebody erased it meanwhile
-                await self._desk.cancel(job_id, OPERATOR)
+                await self._desk.call_off(job_id)
 
         return lambda job_id: asyncio.run_coroutine_threadsafe(call_off(job_id), loop).result()
 

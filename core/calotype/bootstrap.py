@@ -45,7 +45,7 @@ def catalog_for(settings: Settings) -> Catalog:
     registry = Registry.discover(settings.plugins, public=settings.public)
     models = [inspect(settings.model)] if settings.model is not None else []
     catalog = Catalog(registry, [*models, inspect(EMBEDDED)])
-    for folder in Home(settings.home, settings.images).remembered_models():
+    for folder in Home.of(settings).remembered_models():
         try:
             catalog.add_model(inspect(folder))
         except CalotypeError as error:  # it was fine once; the service goes on without it

@@ -18,6 +18,8 @@ from calotype.shrinking import shrink
 
 ORPHAN_AGE: Final = timedelta(days=1)
 """A picture is stored before its job is recorded: one that nobody refers to may be about to be."""
+DELIVERY_AGE: Final = timedelta(days=7)
+"""After a job's end nobody is told of it any more: an outage that long is no outage."""
 _BATCH: Final = 500
 
 log = logging.getLogger(__name__)
@@ -41,8 +43,8 @@ class Chores:
     def __init__(self, ledger: Ledger, store: ImageStore, retention_days: int, retention_gb: float = 0.0) -> None:
         """``retention_days``: jobs that ended longer ago are forgotten; 0 keeps every one.
 
-        ``retention_gb``: the oldest are forgotten while pictures take more (10**9 bytes); 0 is no limit. Favourites
-        are never forgotten.
+        ``retention_gb``: the oldest are forgotten while pictures take more (10**9 bytes), but none that ended within a
+        day; 0 is no limit. Favourites are never forgotten, nor results that are still to be delivered.
         """
         self._ledger, self._store, self._retention_days = ledger, store, retention_days
         self._retention_bytes = round(retention_gb * 10**9)
@@ -60,7 +62,9 @@ class Chores:
         now = datetime.now(UTC)
         cutoff = now - ORPHAN_AGE
         self._ledger.forget_uploads(now - UPLOAD_AGE)
-        self._ledger.archive.forget_strangers()
+        self._give_up_deliveries(now - DELIVERY_AGE)
+        while self._ledger.archive.forget_strangers(_BATCH) == _BATCH and not self._stopping.is_set():
+            pass
         removed = Removed(
             jobs=self._expire(now - timedelta(days=self._retention_days)) + self._shrink(),
             pictures=self._sweep_orphans(cutoff),
@@ -69,6 +73,11 @@ class Chores:
         if removed:
             log.info("retention: removed %d jobs, %d pictures, %d half-written files", *astuple(removed))
         return removed
+
+    def _give_up_deliveries(self, ended_before: datetime) -> None:
+        for job_id in self._ledger.expire_deliveries(ended_before):
+            days = DELIVERY_AGE.days
+            log.warning("job %s: its delivery is given up, %d days after its end; it is in the history", job_id, days)
 
     def _expire(self, finished_before: datetime) -> int:
         """In small transactions, so that nobody waits for a long one."""

@@ -106,7 +106,7 @@ def _place() -> tuple[Home, str]:
 
     logs.set_up("WARNING")
     settings = Settings.load()
-    home = Home(settings.home, settings.images)
+    home = Home.of(settings)
     url = home.database_url if settings.database_url is None else settings.database_url.get_secret_value()
     return home, url
 

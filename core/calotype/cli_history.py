@@ -168,7 +168,7 @@ async def _at_work() -> AsyncIterator[Remote | tuple[Ledger, ImageStore]]:
 
     logs.set_up("WARNING")
     settings = Settings.load()
-    home = Home(settings.home, settings.images)
+    home = Home.of(settings)
     server = await owner(home)
     if server is not None:
         from calotype.remote import Remote

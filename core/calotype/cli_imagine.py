@@ -94,7 +94,7 @@ def check(wish: Wish) -> Order:
         request = request.model_copy(update={"model": catalog.default_model})
     if request.seed is None:
         request = request.model_copy(update={"seed": secrets.randbelow(SEED_LIMIT + 1)})
-    order = Order(wish, settings, Home(settings.home, settings.images), catalog, request, target, files)
+    order = Order(wish, settings, Home.of(settings), catalog, request, target, files)
     try:
         resolved = catalog.resolve(request)
         words = PromptReview.load(order.home.blocked_words, use_bundled=settings.bundled_words)
@@ -160,7 +160,7 @@ async def _produce(order: Order) -> tuple[dict[str, Any], list[Path], list[str]]
     opening = open_darkroom(order.settings, order.home, order.catalog, order.request, order.doubt)
     with ProgressLine(quiet=order.wish.as_json) as line:
         async with opening as room, _submitted(room, await _request(room, order)) as job_id:
-            async with aclosing(follow(room, job_id)) as events:
+            async with aclosing(follow(room, job_id, line.warn)) as events:
                 async for event in events:
                     _must_go_on(event)
                     line.show(event, loading=room.loading)

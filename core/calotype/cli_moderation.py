@@ -137,7 +137,7 @@ async def _desk() -> AsyncIterator[_Desk]:
     from calotype.home import Home
 
     settings = Settings.load()
-    home = Home(settings.home, settings.images)
+    home = Home.of(settings)
     server = await owner(home)
     if server is not None:
         from calotype.remote import Remote

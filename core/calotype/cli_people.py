@@ -75,7 +75,7 @@ def _ask(act: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
     logs.set_up("WARNING")
     settings = Settings.load()
-    return asyncio.run(_answer(settings, Home(settings.home, settings.images), act, body))
+    return asyncio.run(_answer(settings, Home.of(settings), act, body))
 
 
 async def _answer(settings: Any, home: Any, act: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class ProgressLine:
         self._quiet = quiet or not console.is_terminal
         self.noted: list[str] = []
         """Notes that were told."""
+        self._warned: set[str] = set()
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -41,6 +42,12 @@ class ProgressLine:
     def say(self, text: str) -> None:
         """Something that takes unknown time."""
         self._progress.update(self._task, description=text)
+
+    def warn(self, reason: str) -> None:
+        """Why it takes so long; once, and also where nobody watches the line."""
+        if reason not in self._warned:
+            self._warned.add(reason)
+            self._progress.console.print(f"waiting: {reason}", markup=False, highlight=False, soft_wrap=True)
 
     def _note(self, note: str) -> None:
         """Above the line, where it stays."""

@@ -96,7 +96,7 @@ def _ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[
 
     logs.set_up("WARNING")
     settings = Settings.load()
-    return asyncio.run(_answer(settings, Home(settings.home, settings.images), method, path, body))
+    return asyncio.run(_answer(settings, Home.of(settings), method, path, body))
 
 
 async def _answer(

@@ -70,7 +70,7 @@ def run(wish: Wish) -> int:
     logs.set_up("ERROR")
     begun = time.monotonic()
     settings = Settings.load(device=wish.device)
-    home = Home(settings.home, settings.images)
+    home = Home.of(settings)
     url = home.database_url if settings.database_url is None else settings.database_url.get_secret_value()
     store = ImageStore(home.images, create=False)
     subject = find(LedgerReader(url), store, wish.what, wish.index)
@@ -113,11 +113,11 @@ def verify(
         now = {**again.record, **plugins_of(catalog, assignment)}
         conditions = Conditions.between(record, now, more)
         found = compare(picture.sha256, subject.files.get(picture.index), again.picture.png)
+        verdict = judge(found, conditions, removed=picture.index in subject.removed)
         remarks = _remarks(subject, picture.index, picture.notes, again)
         findings.append(
             Finding(
-                picture.index, picture.seed, picture.sha256, _sha256(again), judge(found, conditions), conditions,
-                found, remarks,
+                picture.index, picture.seed, picture.sha256, _sha256(again), verdict, conditions, found, remarks,
             )
         )  # fmt: skip
     return findings
@@ -196,6 +196,8 @@ def _words(finding: Finding) -> str:
             return "the same pixels, bit for bit; the file was encoded otherwise"
         case Verdict.WITHIN:
             return f"not the same bits, as close as other conditions may make it: {_apart(found)}"
+        case Verdict.REMOVED:
+            return "not the same bits, under other conditions; how close cannot be told: it was removed by the operator"
         case Verdict.DIFFERENT:
             return f"DIFFERENT: {_apart(found)}"
         case Verdict.UNEXPLAINED:

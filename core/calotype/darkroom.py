@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, Protocol
 
@@ -14,7 +14,7 @@ from calotype.catalog import Catalog
 from calotype.checkpoint import EMBEDDED
 from calotype.config import Settings
 from calotype.errors import BadRequest, CalotypeError, SetupError
-from calotype.events import Event, or_nothing
+from calotype.events import Event, Queued, or_nothing
 from calotype.home import Home, ServerAddress
 from calotype.job import as_json
 from calotype.person import OPERATOR
@@ -50,6 +50,10 @@ class Darkroom(Protocol):
 
     async def problem(self) -> str | None:
         """Why no engine will ever run a job here, if that is so."""
+        ...
+
+    async def held(self) -> str | None:
+        """Why no job is begun just now, if that is so. Raises :class:`SetupError` where there is no use in waiting."""
         ...
 
     def watch(self, job_id: str) -> AsyncGenerator[Event, None]:
@@ -92,6 +96,12 @@ class Own:
         """See :class:`Darkroom`."""
         return self._studio.problem
 
+    async def held(self) -> str | None:
+        """See :class:`Darkroom`. Nobody waits at a prompt until somebody has made room."""
+        if (reason := self._studio.held) is not None:
+            raise SetupError(f"disk: {reason} Free some of it, or lower CALOTYPE_DISK_FREE_GB")
+        return None
+
     async def watch(self, job_id: str) -> AsyncGenerator[Event, None]:
         """See :class:`Darkroom`."""
         async for event in self._studio.watch(job_id):
@@ -110,15 +120,21 @@ class Own:
         return await asyncio.to_thread(self._studio.picture_path(sha256).read_bytes)
 
 
-async def follow(room: Darkroom, job_id: str) -> AsyncGenerator[Event, None]:
-    """The job's events to the last. Raises :class:`SetupError` if none will come, for want of an engine."""
-    events = room.watch(job_id)
+async def follow(room: Darkroom, job_id: str, note: Callable[[str], None]) -> AsyncGenerator[Event, None]:
+    """The job's events to the last; ``note`` is told why it is not begun, where something holds it up.
+
+    Raises :class:`SetupError` if none will come, for want of an engine or of room on the disk.
+    """
+    events, waits = room.watch(job_id), True
     async with aclosing(events), aclosing(or_nothing(events, _LOOK_EVERY)) as told:
         async for event in told:
             if event is not None:
+                waits = isinstance(event, Queued)
                 yield event
             elif (reason := await room.problem()) is not None:
                 raise SetupError(f"engine: it could not be started: {reason}")
+            elif waits and (reason := await room.held()) is not None:
+                note(reason)
 
 
 @asynccontextmanager

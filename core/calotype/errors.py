@@ -70,5 +70,14 @@ class SamplerMisbehaved(CalotypeError):
     """A sampler broke its contract (wrong shape, not a Query, too many calls, NaN). The job fails, no other does."""
 
 
+OPERATORS: Final = (SetupError, ModelError)
+"""Errors that only the operator can mend. Their text may name files and servers: nobody else reads it."""
+
+
+def for_visitors(error: BaseException) -> bool:
+    """Whether anybody may read what the error says; what else there is stands in the log."""
+    return isinstance(error, CalotypeError) and not isinstance(error, OPERATORS)
+
+
 YOURS: Final = (BadRequest, SetupError, ModelError, NotAllowed)
 """Errors that the person at the terminal can mend: exit code 2."""

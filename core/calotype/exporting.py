@@ -43,6 +43,8 @@ class Exported:
     uploads: int = 0
     missing: list[str] = field(default_factory=list)
     """Names of files that should have been there and are not in the store any more."""
+    removed: list[str] = field(default_factory=list)
+    """Names of files that the operator removed."""
 
 
 def export(ledger: Ledger, store: ImageStore, person: str | None, file: Path) -> Exported:
@@ -80,9 +82,10 @@ class _Export:
                 text.write("\n" if self._done.jobs == 0 else ",\n")
                 text.write(json.dumps(self._with_files(job), ensure_ascii=True))
                 self._done.jobs += 1
-            text.write("],\n" + f'"missing": {json.dumps(self._done.missing)}' + "}\n")
             for upload in known.get("uploads", ()):
                 self._bring(upload["sha256"])
+            text.write("],\n" + f'"missing": {json.dumps(self._done.missing)},\n')
+            text.write(f'"removed_by_operator": {json.dumps(self._done.removed)}' + "}\n")
             text.seek(0)
             with self._zip.open(_info("history.json", datetime.now(UTC), deflated=True), "w", force_zip64=True) as into:
                 for line in text:
@@ -123,7 +126,8 @@ class _Export:
         try:
             source = self._store.path(sha256).open("rb")
         except (KeyError, FileNotFoundError):
-            self._done.missing.append(name)
+            removed = sha256 in self._ledger.archive.removed([sha256])
+            (self._done.removed if removed else self._done.missing).append(name)
             return False
         with source, self._zip.open(_info(name, at), "w", force_zip64=True) as into:
             shutil.copyfileobj(source, into)

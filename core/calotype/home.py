@@ -8,10 +8,14 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from calotype.errors import SetupError
+
+if TYPE_CHECKING:
+    from calotype.config import Settings
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Home:
         self.folder = folder.expanduser().absolute()
         self._images = None if images is None else images.expanduser().absolute()
         self._lock = FileLock(self.folder / "owner.lock", thread_local=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Home:
+        """Where these settings say."""
+        return cls(settings.home, settings.images)
 
     @property
     def database_url(self) -> str:

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from calotype.bus import Bus
 from calotype.errors import DatabaseError, SetupError
@@ -28,7 +28,7 @@ def join(ledger: Ledger, store: ImageStore, bus: Bus, *, lease: float, engine: b
         worker = _name()
         while engine and not session.lock(Kind.WORKER, worker):
             worker = _name()  # its number is somebody else's, once in four billion
-    except DBAPIError as error:
+    except SQLAlchemyError as error:
         session.close()
         raise DatabaseError(f"database: the service cannot begin ({type(error).__name__}); try again") from error
     except BaseException:

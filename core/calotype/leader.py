@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from calotype.errors import DatabaseError
 from calotype.ledger import Ledger
@@ -76,7 +76,7 @@ class Leader:
         if self._session is not None:
             try:
                 self._session.unlock(Kind.LEADER)
-            except (DBAPIError, RuntimeError):
+            except (SQLAlchemyError, RuntimeError):
                 log.debug("leads no more: the session has ended")
 
     def _follow(self) -> None:
@@ -93,7 +93,7 @@ class Leader:
         assert self._session is not None
         try:
             return self._session.lock(Kind.LEADER)
-        except (DBAPIError, DatabaseError):
+        except (SQLAlchemyError, DatabaseError):
             return self.leads  # nobody leads while the database is away; chores fail, and are tried again
 
     def _begin(self) -> None:
@@ -122,7 +122,7 @@ class Leader:
         try:
             if not chore.once or self._ledger.periods.begin(chore.name, chore.every):
                 chore.work()
-        except (DatabaseError, DBAPIError) as error:
+        except (DatabaseError, SQLAlchemyError) as error:
             if chore.name not in self._failing:  # the database is away: once is enough
                 told = error if isinstance(error, DatabaseError) else type(error).__name__
                 log.warning("chore %s failed (%s); it is tried again at its next time", chore.name, told)

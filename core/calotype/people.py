@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from calotype import texts
 from calotype.errors import BadRequest, LimitReached, NotAllowed
 from calotype.ledger.people import Known, LinkCode
 from calotype.ledger.people import People as Records
@@ -65,6 +66,8 @@ class People:
         They read the reason. Raises :class:`BadRequest`. Operators only, as all that follows.
         """
         _check_operator(by)
+        texts.check("person", key)
+        texts.check("reason", reason)
         for job_id in await asyncio.to_thread(self._records.ban, key, reason, by.key):
             self._called_off(job_id)
         return await self.one(key, by)
@@ -72,12 +75,14 @@ class People:
     async def unban(self, key: str, by: Person) -> Known:
         """Welcome them again. Raises :class:`BadRequest` if they are not banned."""
         _check_operator(by)
+        texts.check("person", key)
         await asyncio.to_thread(self._records.unban, key, by.key)
         return await self.one(key, by)
 
     async def set_role(self, key: str, role: str, by: Person) -> Known:
         """Give them a role; its weight acts at once. Raises :class:`BadRequest`."""
         _check_operator(by)
+        texts.check("person", key)
         await asyncio.to_thread(self._records.set_role, key, role, by.key)
         return await self.one(key, by)
 
@@ -90,11 +95,17 @@ class People:
     async def one(self, key: str, by: Person) -> Known:
         """The person whom an account belongs to. Raises :class:`BadRequest` if nobody is known by it."""
         _check_operator(by)
+        texts.check("person", key)
         return await asyncio.to_thread(self._records.one, key)
 
     async def all(self, by: Person, *, limit: int = 100, after: str = "", search: str = "") -> list[Known]:
-        """People by key, from the first behind ``after``; ``search``: those in whose name or accounts it stands."""
+        """People by key, from the first behind ``after``; ``search``: those in whose name or accounts it stands.
+
+        Raises :class:`BadRequest` for what is no text.
+        """
         _check_operator(by)
+        texts.check("after", after)
+        texts.check("search", search)
         return await asyncio.to_thread(self._records.all, limit, after, search)
 
 
@@ -158,7 +169,7 @@ async def listed(people: People, by: Person, limit: int, after: str, search: str
 
 def _text(body: Mapping[str, Any], field: str) -> str:
     value = body.get(field)
-    if not isinstance(value, str) or not value.strip() or len(value) > _TEXT_LIMIT or "\0" in value:
+    if not isinstance(value, str) or not value.strip() or len(value) > _TEXT_LIMIT or not texts.is_sound(value):
         raise BadRequest.of(field, f"is missing or not text of 1 to {_TEXT_LIMIT} characters")
     return value.strip()
 

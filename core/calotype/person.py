@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from calotype.errors import NotAllowed
+
 
 @dataclass(frozen=True)
 class Person:
@@ -23,7 +25,16 @@ class Person:
     address: str | None = None
     """Where they speak from now, for caps: a digest of a visitor's address, never the address."""
     shared: bool = False
-    """Known by their address only, which others may have too: such an account cannot be linked."""
+    """Known by their address only, which others may have too: such an account cannot be linked, and nothing of it is
+    listed; a job of theirs is reached by its id."""
+
+    def check_alone(self, what: str) -> None:
+        """Raises :class:`NotAllowed` if others may be this person as well: ``what`` is nobody's to see or to take."""
+        if self.shared:
+            raise NotAllowed(
+                f"{what}: you are known by your address only, and others may share it; open the page once for a cookie "
+                "and send that, or use the operator's token"
+            )
 
 
 OPERATOR = Person("operator", "operator", operator=True, role="operator")

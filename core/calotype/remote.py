@@ -57,6 +57,11 @@ class Remote:
         self.loading = not state.get("ready")
         return str(state.get("reason")) if state.get("state") == "failed" else None
 
+    async def held(self) -> str | None:
+        """Why no job is begun there just now, if that is so."""
+        state = _object(await self._ask("GET", "/readyz", expect=(200, 503)))
+        return str(state.get("reason")) if state.get("state") == "held" else None
+
     async def offer(self, folder: Path) -> None:
         """Have the server offer a model folder. Raises :class:`BadRequest` if it cannot."""
         await self._ask("POST", "/v1/models", {"folder": str(folder)})

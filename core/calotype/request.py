@@ -18,6 +18,7 @@ from pydantic import (
     field_validator,
 )
 
+from calotype import texts
 from calotype.errors import BadRequest, Problem
 
 PROMPT_LIMIT: Final = 2000
@@ -29,6 +30,7 @@ GUIDANCE_LIMIT: Final = 30.0
 IMAGES_LIMIT: Final = 8
 SIDE_LIMIT: Final = 2048
 
+_STRANGE: Final = "is not a field that is known here; check its spelling or leave it out"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
@@ -36,6 +38,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 def _option(value: Any) -> Any:
     if not isinstance(value, dict | bool):
         raise ValueError('takes parameters as {"name": value}, or true or false for a post-processor')
+    if not texts.is_sound_throughout(value):
+        raise ValueError(texts.BROKEN)
     return value
 
 
@@ -47,6 +51,12 @@ def _text(value: str) -> str:
     if _CONTROL.search(value):
         raise ValueError("holds control characters or bytes that are not text; send plain text")
     return value.strip()
+
+
+def _plain(value: str) -> str:
+    if not texts.is_sound(value):
+        raise ValueError(texts.BROKEN)
+    return value
 
 
 def _written(value: str) -> str:
@@ -69,7 +79,7 @@ def _sha256(value: str) -> str:
 
 Text = Annotated[str, Field(max_length=PROMPT_LIMIT), AfterValidator(_text)]
 Side = Annotated[int, Field(ge=8, le=SIDE_LIMIT), AfterValidator(_dimension)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
 
 
 class Request(BaseModel):
@@ -96,7 +106,7 @@ class Request(BaseModel):
     height: Side | None = None
     """Sides in the model's own pixels, before any post-processor enlarges the picture."""
     images: Annotated[int, Field(ge=1, le=IMAGES_LIMIT)] = 1
-    model: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    model: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_plain)] | None = None
     options: Options = Field(default_factory=dict)
     init_image: Annotated[str, AfterValidator(_sha256)] | None = None
     """The picture to start from instead of noise alone (SDEdit, Meng et al. 2022): its sha256 in the image store.
@@ -118,6 +128,8 @@ class Request(BaseModel):
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Request:
         """A request from plain values. Raises :class:`BadRequest` that names every wrong field and its limit."""
+        if strange := [name for name in data if not texts.is_sound(name)]:  # pydantic would not say which
+            raise BadRequest.of(strange[0][:60], _STRANGE)
         try:
             return cls.model_validate(dict(data))
         except ValidationError as error:
@@ -165,7 +177,7 @@ def _message(found: Any) -> str:  # noqa: PLR0911, PLR0912 - one flat table read
         case "missing":
             return "is missing; it is required"
         case "extra_forbidden":
-            return "is not a field that is known here; check its spelling or leave it out"
+            return _STRANGE
         case "string_too_long":
             return f"has {len(str(value))} characters; at most {context['max_length']}"
         case "string_too_short":

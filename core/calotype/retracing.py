@@ -38,6 +38,8 @@ class Subject:
     """PNG files by the pictures' index, as far as they are there and whole."""
     problems: Mapping[int, str]
     """Why there is none, by index."""
+    removed: frozenset[int] = frozenset()
+    """Those whose files the operator removed."""
 
 
 def find(reader: LedgerReader, store: ImageStore, what: str, index: int | None = None) -> Subject:
@@ -62,13 +64,17 @@ def find(reader: LedgerReader, store: ImageStore, what: str, index: int | None =
     if not pictures:
         last = len(job.pictures) - 1
         raise BadRequest.of("index", f"{index} is not that of such a picture; the job's are 0 to {last}")
-    files, problems = {}, {}
+    _must_not_start_from_removed(reader, store, job.request)
+    files, problems, removed = {}, {}, set()
     for picture in pictures[:1] if sha256 else pictures:
         try:
             files[picture.index] = given if given is not None else _kept(store, picture.sha256)
         except ValueError as error:
             problems[picture.index] = str(error)
-    return Subject(job, pictures[:1] if sha256 else pictures, files, problems)
+            if not store.has(picture.sha256) and reader.removed(picture.sha256):
+                problems[picture.index] = "its file was removed by the operator, so only its sha256 can be compared"
+                removed.add(picture.index)
+    return Subject(job, pictures[:1] if sha256 else pictures, files, problems, frozenset(removed))
 
 
 def _read(path: Path) -> bytes:
@@ -112,6 +118,12 @@ def _must_have_finished(job: Job) -> None:
             raise BadRequest.of("job", f"{job.id} was cancelled, so there is no picture")
         case JobStatus.FINISHED:
             return
+
+
+def _must_not_start_from_removed(reader: LedgerReader, store: ImageStore, request: Request) -> None:
+    for field, sha256 in (("init_image", request.init_image), ("mask", request.mask)):
+        if sha256 is not None and not store.has(sha256) and reader.removed(sha256):
+            raise BadRequest.of(field, "it was removed by the operator, so what started from it cannot be made again")
 
 
 def _kept(store: ImageStore, sha256: str) -> bytes:

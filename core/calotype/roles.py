@@ -31,14 +31,16 @@ class Role(BaseModel):
     """Jobs of one person that may wait at a time; 0 takes nothing from them."""
     daily_budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Cost units a day (UTC)."""
+    favourites: Annotated[int, Field(ge=0, le=1_000_000)] | None = 200
+    """Jobs that they may keep from every retention."""
 
 
 DEFAULT_ROLES: Final[Mapping[str, Role]] = MappingProxyType(
     {
         VISITOR: Role(queued=10),
         MEMBER: Role(queued=20),
-        "patron": Role(weight=3.0, queued=50),
-        "operator": Role(queued=None),
+        "patron": Role(weight=3.0, queued=50, favourites=1000),
+        "operator": Role(queued=None, favourites=None),
     }
 )
 
@@ -94,5 +96,6 @@ class Limits:
         )
 
 
-UNLIMITED: Final = Limits(roles=MappingProxyType({name: Role(queued=None) for name in (VISITOR, MEMBER, "operator")}))
+_ALIKE: Final = (VISITOR, MEMBER, "operator")
+UNLIMITED: Final = Limits(roles=MappingProxyType({name: Role(queued=None, favourites=None) for name in _ALIKE}))
 """Everybody alike, without caps: for a ledger that is used by itself."""

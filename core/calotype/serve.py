@@ -47,7 +47,7 @@ def run(
     settings = Settings.load(host=host, port=port, model=model)
     parts = _parts(only, settings)
     catalog = catalog_for(settings)
-    home = Home(settings.home, settings.images)
+    home = Home.of(settings)
     if "page" in parts:
         _own(home, settings)
     else:

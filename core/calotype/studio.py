@@ -9,12 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from calotype import texts
 from calotype.archive import Archive
 from calotype.bus import Bus, is_final
 from calotype.catalog import Catalog
 from calotype.checkpoint import ModelInfo, inspect
 from calotype.errors import BadRequest, NotAllowed, UnknownJob
 from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued
+from calotype.idempotency import ClientKey
 from calotype.images.intake import UPLOAD_AGE, check_proportions, encode, read_picture
 from calotype.images.store import name_of
 from calotype.job import Job, JobStatus
@@ -90,18 +92,25 @@ class Studio:
         request: Request,
         person: Person,
         *,
-        key: str | None = None,
+        key: str | ClientKey | None = None,
         reply_to: Mapping[str, Any] | None = None,
         parent: str | None = None,
+        scheduled: int | None = None,
     ) -> Job:
         """Check a request, write it down, queue it. When this returns, the job survives any crash.
 
-        ``key`` makes it idempotent: the same key of the same person returns the same job. ``reply_to`` (with
-        ``front_end``) asks for a delivery through the outbox. A picture to start from, and its mask, must be the
-        person's own: of one of their jobs, or taken in from them. So must ``parent`` be, the job that this one varies.
+        ``key`` makes it idempotent: the same key of the same person returns the same job. One that a client chose is
+        refused for another request. ``reply_to`` (with ``front_end``) asks for a delivery through the outbox. A picture
+        to start from, and its mask, must be the person's own: of one of their jobs, or taken in from them. So must
+        ``parent`` be, the job that this one varies. ``scheduled`` is the number of the scheduled prompt that is due:
+        one that was removed submits nothing.
         Raises :class:`BadRequest`, :class:`LimitReached` for a cap or budget that is used up, :class:`NotAllowed` if
         they are banned; then nothing is written.
         """
+        chosen, key = (key, key.text) if isinstance(key, ClientKey) else (None, key)
+        texts.check("key", key)
+        texts.check("parent", parent)
+        reply_to = texts.mended_throughout(reply_to)  # a front end's own, with the name that somebody has there
         resolved = self.catalog.resolve(request)
         if key is None or not await self._is_known(key, person):
             await self._moderation.check_prompt(resolved, person)
@@ -109,8 +118,17 @@ class Studio:
                 await asyncio.to_thread(self._check_start, resolved, person)
         cost = self.catalog.cost(resolved)
         job = await asyncio.to_thread(
-            self._ledger.submit, person, resolved, cost=cost, key=key, reply_to=reply_to, parent=parent
+            self._ledger.submit,
+            person,
+            resolved,
+            cost=cost,
+            key=key,
+            reply_to=reply_to,
+            parent=parent,
+            scheduled=scheduled,
         )
+        if chosen is not None:
+            chosen.check(job, request, resolved, parent)
         self._work.submitted(job.id)
         return job
 
@@ -177,7 +195,11 @@ class Studio:
     async def cancel(self, job_id: str, person: Person) -> Job:
         """Call a job off; within a tick if it runs. A job that is over stays what it is. Raises :class:`UnknownJob`."""
         await self.job(job_id, person)
-        job = await asyncio.to_thread(self._ledger.cancel, job_id)
+        return await self.call_off(job_id, person.key)
+
+    async def call_off(self, job_id: str, by: str | None = None) -> Job:
+        """The same on behalf of the service itself, or of an account: what it does to others' jobs is audited."""
+        job = await asyncio.to_thread(self._ledger.cancel, job_id, by)
         if job is None:
             raise UnknownJob(job_id)
         if job.status is JobStatus.CANCELLED:
@@ -220,7 +242,7 @@ class Studio:
 
         Raises :class:`UnknownJob`, with no difference between a foreign job and one that never was.
         """
-        job = await asyncio.to_thread(self._ledger.job, job_id)
+        job = await asyncio.to_thread(self._ledger.job, job_id) if texts.is_sound(job_id) else None
         if job is None or not (person is None or await self.is_of(job, person)):
             raise UnknownJob(job_id)
         return self._as_it_stands(job)
@@ -235,10 +257,22 @@ class Studio:
         return None if turn is None else Queued(job_id, *turn)
 
     async def history(self, person: Person, *, limit: int = 50, before: str | None = None) -> list[Job]:
-        """A person's jobs, newest first; ``before`` is the id of the last one seen. An operator sees everybody's."""
+        """A person's jobs, newest first; ``before`` is the id of the last one seen. An operator sees everybody's.
+
+        Raises :class:`NotAllowed` for somebody known by their address only, :class:`BadRequest` for an id that is none.
+        """
+        person.check_alone("history")
+        texts.check("before", before)
         key = None if person.operator else person.key
         jobs = await asyncio.to_thread(self._ledger.history, key, limit=limit, before=before)
         return [self._as_it_stands(job) for job in jobs]
+
+    async def under_way(self, front_end: str) -> AsyncGenerator[Job, None]:
+        """Every job that is not over and whose result a front end is to deliver, in the order of submission."""
+        last = 0
+        while page := await asyncio.to_thread(self._ledger.under_way, front_end, last):
+            for last, job in page:  # noqa: B007 - the last number begins the next page
+                yield self._as_it_stands(job)
 
     async def counts(self) -> dict[JobStatus, int]:
         """Number of jobs in each state."""
@@ -268,20 +302,25 @@ class Studio:
         :class:`UnknownJob`.
         """
         await self.cancel(job_id, person)
-        await asyncio.to_thread(self._ledger.erase, job_id)
+        await asyncio.to_thread(self._ledger.erase, job_id, person.key)
 
     def drawn_path(self, sha256: str) -> Path:
         """As :meth:`picture_path`, but of pictures that were made here only: nothing is told of uploads. Blocks."""
+        path = self._store.path(sha256)
         if not self._ledger.drawn(sha256):
             raise KeyError(sha256)
-        return self._store.path(sha256)
+        return path
 
     def picture_path(self, sha256: str) -> Path:
         """The PNG file of a finished picture. Raises KeyError if there is none."""
         return self._store.path(sha256)
 
     async def drain(self, seconds: float) -> None:
-        """No new job is begun; returns when those that run have ended, or after so many seconds."""
+        """No new job is begun; returns when those that run have ended, or after so many seconds.
+
+        An erasure does not wait for its last files any more, and says so.
+        """
+        self.archive.hurry()
         await self._work.stop(seconds)
 
     async def add_model(self, folder: Path, person: Person) -> ModelInfo:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from calotype.bus import is_final
 from calotype.errors import CalotypeError
@@ -167,7 +167,7 @@ class Telling:
         """Whether it was done."""
         try:
             work()
-        except (CalotypeError, DBAPIError) as error:
+        except (CalotypeError, SQLAlchemyError) as error:
             if not self._away:
                 log.warning("other processes cannot be told (%s); trying again", type(error).__name__)
             self._away = True

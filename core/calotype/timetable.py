@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from calotype import texts
 from calotype.cron import Times
 from calotype.errors import BadRequest, CalotypeError, DatabaseError, NotAllowed
 from calotype.job import Job
@@ -26,7 +27,13 @@ class Submit(Protocol):
     """The studio's door."""
 
     def __call__(
-        self, request: Request, person: Person, *, key: str | None = None, reply_to: Mapping[str, Any] | None = None
+        self,
+        request: Request,
+        person: Person,
+        *,
+        key: str | None = None,
+        reply_to: Mapping[str, Any] | None = None,
+        scheduled: int | None = None,
     ) -> Awaitable[Job]:
         """See :meth:`Studio.submit`."""
         ...
@@ -52,18 +59,25 @@ class Timetable:
 
         What the request leaves open, the seed above all, is chosen anew each time. Raises :class:`BadRequest`.
         """
+        for field, value in {"cron": cron, "timezone": timezone, "reply_to": reply_to}.items():
+            texts.check(field, value)
         if request.init_image is not None:
             raise BadRequest.of("init_image", "a scheduled prompt cannot start from a picture: uploads are not kept")
         await self._check(request, person)
         return await asyncio.to_thread(self._records.add, person, cron, timezone, request, reply_to)
 
-    async def list(self, person: Person) -> list[ScheduledPrompt]:
-        """The person's, oldest first; of an operator everybody's."""
-        return await asyncio.to_thread(self._records.all, None if person.operator else person.key)
+    async def list(self, person: Person, *, manages: bool = False) -> list[ScheduledPrompt]:
+        """The person's, oldest first; of an operator everybody's.
 
-    async def remove(self, prompt_id: int, person: Person) -> None:
-        """End one; jobs that it has made stay. Raises :class:`BadRequest` if it is not theirs."""
-        removed = await asyncio.to_thread(self._records.remove, prompt_id, None if person.operator else person.key)
+        One who ``manages`` the Discord server that they speak in sees all of that server's as well.
+        """
+        key, guild = None if person.operator else person.key, person.guild if manages else None
+        return await asyncio.to_thread(self._records.all, key, guild)
+
+    async def remove(self, prompt_id: int, person: Person, *, manages: bool = False) -> None:
+        """End one of those that :meth:`list` shows; jobs that it has made stay. Raises :class:`BadRequest`."""
+        guild = person.guild if manages else None
+        removed = await asyncio.to_thread(self._records.remove, prompt_id, person, guild)
         if not removed:
             raise BadRequest.of("id", f"{prompt_id} is not one of your scheduled prompts; list them")
 
@@ -85,7 +99,9 @@ class Timetable:
         prompt = due.prompt
         try:
             # one that was submitted already, by a process that was killed before it could say so, is found by its key
-            job = await self._submit(prompt.request, due.person, key=due.key, reply_to=prompt.reply_to)
+            job = await self._submit(
+                prompt.request, due.person, key=due.key, reply_to=prompt.reply_to, scheduled=prompt.id
+            )
         except DatabaseError:
             raise
         except CalotypeError as error:
@@ -142,7 +158,10 @@ async def removed(timetable: Timetable, prompt_id: int, by: Person) -> dict[str,
 
 def as_json(prompt: ScheduledPrompt) -> dict[str, Any]:
     """A scheduled prompt as the HTTP API and ``--json`` show it. Where it is delivered only by its front end's name."""
-    coming = Times(prompt.cron, prompt.timezone).after(datetime.now(UTC))
+    try:
+        coming = Times(prompt.cron, prompt.timezone).after(datetime.now(UTC))
+    except BadRequest:  # a time zone that this machine does not know
+        coming = None
     return {
         "id": prompt.id,
         "owner": prompt.person,
@@ -158,7 +177,7 @@ def as_json(prompt: ScheduledPrompt) -> dict[str, Any]:
 
 def _text(body: Mapping[str, Any], field: str, default: str | None = None) -> str:
     value = body.get(field, default)
-    if not isinstance(value, str) or not value.strip() or len(value) > _TEXT_LIMIT or "\0" in value:
+    if not isinstance(value, str) or not value.strip() or len(value) > _TEXT_LIMIT or not texts.is_sound(value):
         raise BadRequest.of(field, f"is missing or not text of 1 to {_TEXT_LIMIT} characters")
     return value.strip()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
+
+from calotype.errors import DatabaseError
 
 if TYPE_CHECKING:
     from calotype.ledger.session import Session
@@ -39,7 +41,7 @@ class Turns:
         assert self._session is not None
         try:
             await asyncio.to_thread(self._session.ping)
-        except DBAPIError:
+        except (SQLAlchemyError, DatabaseError):
             return False
         return not await self.take(front_end)
 
@@ -49,5 +51,5 @@ class Turns:
         assert self._session is not None
         try:
             return self._session.lock(Kind.FRONT_END, front_end)
-        except DBAPIError:
+        except (SQLAlchemyError, DatabaseError):
             return False  # nobody can tell; nor can anything be delivered

@@ -36,13 +36,15 @@ class Verdict(StrEnum):
     """As close as other conditions may make it."""
     DIFFERENT = "different"
     """Further away than that."""
+    REMOVED = "removed"
+    """Not the same file, under other conditions; how close cannot be told, since the operator removed that of then."""
     UNEXPLAINED = "unexplained"
     """Another file under the same conditions: that should never be."""
 
     @property
     def good(self) -> bool:
-        """Whether the promise is kept."""
-        return self in (Verdict.SAME, Verdict.SAME_PIXELS, Verdict.WITHIN)
+        """Whether the promise is kept, as far as anybody can tell."""
+        return self in (Verdict.SAME, Verdict.SAME_PIXELS, Verdict.WITHIN, Verdict.REMOVED)
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,14 @@ def compare(sha256: str, then: bytes | None, now: bytes) -> Comparison:
     return Comparison(False, not any(largest), **sizes, largest=largest, mean=mean)
 
 
-def judge(found: Comparison, conditions: Conditions) -> Verdict:
-    """What that comparison means under these conditions."""
+def judge(found: Comparison, conditions: Conditions, *, removed: bool = False) -> Verdict:
+    """What that comparison means under these conditions; ``removed``: the operator removed the file of then."""
     if found.same_file:
         return Verdict.SAME
     if conditions.same:
         return Verdict.UNEXPLAINED
+    if removed and found.same_pixels is None:
+        return Verdict.REMOVED
     if found.same_pixels:
         return Verdict.SAME_PIXELS
     return Verdict.WITHIN if found.within else Verdict.DIFFERENT

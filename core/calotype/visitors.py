@@ -16,6 +16,8 @@ from typing import Final
 from calotype.person import Person
 from calotype.roles import VISITOR
 
+ANONYMOUS: Final = ("web:", "api:", "tab:")
+"""How keys of people begin who have no account: known by cookie, by address, by an open tab of the page."""
 COOKIE: Final = "calotype_visitor"
 COOKIE_AGE: Final = 365 * 24 * 3600
 """Seconds for which a browser keeps it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import secrets
 import time
@@ -34,14 +35,20 @@ Update: TypeAlias = dict[Any, Any]
 
 
 def person_of(request: gr.Request) -> Person:
-    """The visitor by their cookie; without one, as long as their tab is open: Gradio's session names them."""
+    """The visitor by their cookie; without one, as long as their tab is open: by Gradio's session.
+
+    The browser chooses that session's name, so it names nobody else: not whom a cookie or an account stands for, nor a
+    tab at another address. It proves nothing either, so what is one's own alone (links, taking along, erasing) is not
+    for such a visitor.
+    """
     called = getattr(request, "request", None)
     visitor: Person | None = called.scope.get(SCOPE) if called is not None else None
     if visitor is not None and not visitor.shared:
         return visitor
     session = request.session_hash or secrets.token_hex(16)  # a direct call without a session is nobody's twice
     address = visitor.address if visitor is not None else None
-    return Person(key=f"web:{session}", name="visitor", role=VISITOR, address=address)
+    digest = hashlib.sha256(f"{address}:{session}".encode(errors="replace")).hexdigest()[:32]
+    return Person(key=f"tab:{digest}", name="visitor", role=VISITOR, address=address, shared=True)
 
 
 class Handlers:

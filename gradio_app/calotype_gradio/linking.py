@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import gradio as gr
 
-from calotype.errors import BadRequest, CalotypeError
+from calotype.errors import BadRequest, CalotypeError, for_visitors
 from calotype.studio import Studio
 from calotype_gradio import views
 from calotype_gradio.handlers import person_of
@@ -72,5 +72,8 @@ def refusal(error: CalotypeError) -> str:
     """Why not, as the page shows it."""
     if isinstance(error, BadRequest):
         return views.problems((problem.field, problem.message) for problem in error.problems)
+    if not for_visitors(error):
+        log.error("page: not linked: %s", error)
+        return views.status("Something went wrong; the operator finds the reason in the log.", "problem")
     log.info("page: not linked: %s", type(error).__name__)
     return views.status(str(error), "problem")

@@ -24,6 +24,7 @@ from calotype_api.app import create_app
 from calotype_api.door import door_of_app
 
 JOB = Job("j1", "api:127.0.0.1", Request(prompt="cat"), JobStatus.FAILED, datetime.now(UTC), error="out of memory")
+OPERATORS = {"Authorization": "Bearer the token"}
 
 
 def _app(catalog: Catalog, **studio: Any) -> FastAPI:
@@ -85,15 +86,17 @@ def test_a_fault_of_ours_is_a_reference(catalog: Catalog, caplog: pytest.LogCapt
 
 def test_a_database_that_fails_is_503(catalog: Catalog) -> None:
     app = _app(catalog, job=_raises(DatabaseError("database: the disk is full")))
-    answer = _ask(app, lambda c: c.get("/v1/jobs/x"))
+    answer = _ask(app, lambda c: c.get("/v1/jobs/x", headers=OPERATORS))
     assert answer.status_code == 503
     assert answer.json()["error"]["message"] == "database: the disk is full"
+    answer = _ask(app, lambda c: c.get("/v1/jobs/x"))
+    assert (answer.status_code, "disk" in answer.text) == (503, False)
 
 
 def test_loading_and_failed_are_told_apart(catalog: Catalog) -> None:
     loading = _ask(_app(catalog, ready=False), lambda c: c.get("/readyz"))
     assert (loading.status_code, loading.json()["state"]) == (503, "loading")
-    failed = _ask(_app(catalog, ready=False, problem="no weights"), lambda c: c.get("/readyz"))
+    failed = _ask(_app(catalog, ready=False, problem="no weights"), lambda c: c.get("/readyz", headers=OPERATORS))
     assert (failed.status_code, failed.json()["state"], failed.json()["reason"]) == (503, "failed", "no weights")
     held = _ask(_app(catalog, held="The disk is full."), lambda c: c.get("/readyz"))
     assert (held.status_code, held.json()["state"], held.json()["reason"]) == (503, "held", "The disk is full.")

@@ -126,17 +126,17 @@ def test_nulls_are_defaults(api: httpx.Client) -> None:
     assert api.post("/v1/images/generations", json={**WISH, **nulls}).status_code == 200
 
 
-def test_a_client_that_leaves_takes_its_job_along(server: Served, api: httpx.Client) -> None:
+def test_a_client_that_leaves_takes_its_job_along(server: Served, operator: httpx.Client) -> None:
     body = json.dumps({"prompt": "the one who left", "steps": 150, "n": 8}).encode()
     host, port = httpx.URL(server.url).host, httpx.URL(server.url).port
     with socket.create_connection((host, port)) as raw:
         head = f"POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         raw.sendall(head.encode() + body)
-        running = until(lambda: _mine(api, "running"), "the job to run")
-    until(lambda: _mine(api, "cancelled") == running, "the job to be cancelled")
+        running = until(lambda: _newest(operator, "running"), "the job to run")
+    until(lambda: _newest(operator, "cancelled") == running, "the job to be cancelled")
 
 
-def _mine(api: httpx.Client, status: str) -> str | None:
-    jobs = api.get("/v1/jobs", params={"limit": 1}).json()["data"]
+def _newest(operator: httpx.Client, status: str) -> str | None:
+    jobs = operator.get("/v1/jobs", params={"limit": 1}).json()["data"]
     found = [job["job_id"] for job in jobs if job["status"] == status]
     return found[0] if found else None

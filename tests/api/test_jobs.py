@@ -120,6 +120,7 @@ def test_a_key_makes_it_safe_to_repeat(api: httpx.Client, other: httpx.Client) -
 
 
 def test_history_in_pages(other: httpx.Client) -> None:
+    other.get("/")  # for a cookie
     made = [_submit(other, seed=seed)["job_id"] for seed in range(3)][::-1]
     page = other.get("/v1/jobs", params={"limit": 2}).json()
     assert [job["job_id"] for job in page["data"]] == made[:2]
@@ -148,6 +149,7 @@ def test_a_foreign_job_is_an_unknown_job(api: httpx.Client, other: httpx.Client,
         assert foreign.text.replace(job_id, unknown) == nobodys.text
         assert foreign.json()["error"]["code"] == "not_found"
         assert operator.request(method, path.format(job_id)).status_code == 200
+    other.get("/")  # for a cookie
     assert job_id not in other.get("/v1/jobs", params={"limit": 200}).text
     assert job_id in operator.get("/v1/jobs", params={"limit": 200}).text
 

@@ -34,6 +34,33 @@ def test_the_page_gives_a_cookie_and_the_api_knows_it(server: Served) -> None:
         assert "set-cookie" in stranger.get("/").headers  # what we did not sign is replaced
 
 
+def test_who_is_known_by_address_only_shares_nothing(server: Served) -> None:
+    """Others may have the same address: nothing is listed, taken along or erased, but what one knows by its id."""
+    with (
+        server.client(address="127.0.0.21") as one,
+        server.client(address="127.0.0.21") as neighbour,
+        server.client(token=server.token) as operator,
+    ):
+        job = one.post("/v1/jobs", json=QUICK).json()["job_id"]
+        paths = [("GET", path) for path in ("/v1/jobs", "/v1/history", "/v1/history?q=cat", "/v1/export")]
+        for method, path in [*paths, ("DELETE", "/v1/me")]:
+            for client in (one, neighbour):
+                answer = client.request(method, path)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_allowed"), path
+                assert "open the page once for a cookie" in answer.json()["error"]["message"]
+                assert "operator's token" in answer.json()["error"]["message"]
+        assert one.get(f"/v1/jobs/{job}").status_code == 200
+        assert one.post(f"/v1/jobs/{job}/cancel").status_code == 200
+        assert one.put(f"/v1/jobs/{job}/favourite").json()["favourite"] is True
+        assert one.post(f"/v1/jobs/{job}/rerun").status_code == 201
+        assert operator.get(f"/v1/jobs/{job}").status_code == 200, "nothing was erased"
+        neighbour.get("/")
+        assert neighbour.get("/v1/jobs").json()["data"] == []
+        assert neighbour.get(f"/v1/jobs/{job}").status_code == 404, "with a cookie they are somebody else"
+        assert neighbour.request("DELETE", "/v1/me").json()["complete"] is True
+        assert one.get(f"/v1/jobs/{job}").status_code == 200
+
+
 def test_two_visitors_become_one(server: Served) -> None:
     with server.client() as desk, server.client() as phone:
         first = desk.post("/v1/link-codes")  # whoever has no cookie gets one with it

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import shutil
 import signal
 import socket
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from calotype import frontend, serve
 from calotype.checkpoint import EMBEDDED
@@ -59,6 +62,36 @@ def test_sigterm_ends_streams_keeps_jobs_and_gives_the_home_up(tmp_path: Path) -
     assert _is_free(tmp_path / "home")
 
 
+def test_sigterm_is_not_held_up_by_an_erase(tmp_path: Path) -> None:
+    """Which waits for a file that was put a moment ago, and tells so instead."""
+    served = Served(tmp_path / "home")
+    try:
+        with served.client() as client, served.client(token=served.token) as operator:
+            client.get("/")  # for a cookie
+            sha256 = client.post("/v1/pictures", content=_png()).json()["sha256"]
+            (key,) = [each["key"] for each in operator.get("/v1/people", params={"search": "web:"}).json()["data"]]
+            with ThreadPoolExecutor(1) as threads:
+                erasing = threads.submit(client.delete, "/v1/me")
+                until(lambda: not operator.get("/v1/people", params={"search": key}).json()["data"], "the rows to go")
+                assert not erasing.done()
+                begun = time.monotonic()
+                served.process.send_signal(signal.SIGTERM)
+                report = erasing.result().json()
+            assert served.process.wait(PATIENCE) == 0
+            assert time.monotonic() - begun < 8
+    finally:
+        served.process.kill()
+    assert (report["complete"], report["kept"]["waiting_files"], report["left"]["files"]) == (False, 1, 1)
+    assert (tmp_path / "home" / "images" / sha256[:2] / f"{sha256}.png").exists()
+    assert "Traceback" not in served.log.read_text()
+
+
+def _png() -> bytes:
+    data = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(data, "PNG")
+    return data.getvalue()
+
+
 def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
     home, log = tmp_path / "home", tmp_path / "log"
     process = start("serve", "--port", "0", home=home, cwd=tmp_path, log=log)
@@ -86,6 +119,10 @@ def test_an_engine_that_cannot_start_is_said_everywhere(tmp_path: Path) -> None:
             answer = client.post("/v1/images/generations", json={"prompt": "cat"})
             assert answer.status_code == 503
             assert answer.json()["error"]["type"] == "server_error"
+            for said in (client.get("/readyz").json()["reason"], answer.json()["error"]["message"]):
+                assert said.endswith("the engine could not be started; the operator finds the reason in the log")
+        with served.client(token=served.token) as operator:
+            assert operator.get("/readyz").json()["reason"].startswith("model: ")
         until(lambda: "No pictures can be made" in served.log.read_text(), "the line on the terminal")
         ran = calotype("imagine", "cat", home=served.home, cwd=tmp_path)
         assert ran.returncode == 2

@@ -99,6 +99,9 @@ def test_a_moderator_deletes_but_does_not_use(house: House) -> None:
         assert not at.public()
         with pytest.raises(UnknownJob):
             await at.studio.job(job.id)
+        (entry,) = at.studio.moderation.audit(OPERATOR, subject=job.id)
+        assert entry.action == "erase_job"
+        assert entry.actor != job.person == (entry.details or {})["owner"]
 
     house.run(scenario)
 

@@ -232,6 +232,9 @@ def test_deliveries_of_one_job_never_overlap(house: House) -> None:
 def test_progress_never_follows_the_result(house: House) -> None:
     async def scenario(at: Stage) -> None:
         results = [await at.imagine(seed=seed, steps=20) for seed in range(4)]
+        for result in results:  # the outbox is empty too while none of them is finished
+            assert result.response is not None
+            await at.until(lambda each=result.response: "Delete" in labels(each))
         await at.until(_async_empty(at))
         for result in results:
             assert result.response is not None

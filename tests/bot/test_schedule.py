@@ -11,6 +11,7 @@ from bot_stage import House, Stage, labels, words
 
 from calotype.ledger import timetable
 from calotype.person import Person
+from calotype.request import Request
 
 
 async def schedule(at: Stage, who: simcord.MemberActor, act: str, **options: Any) -> str:
@@ -47,7 +48,7 @@ def test_added_listed_posted_removed(house: House) -> None:
         assert len(message.attachments) == 1
         assert "is removed" in await schedule(at, at.owner(), "remove", number=number)
         assert "is not one of your scheduled prompts" in await schedule(at, at.owner(), "remove", number=number)
-        assert "You have scheduled nothing" in await schedule(at, at.owner(), "list")
+        assert "Nothing is scheduled" in await schedule(at, at.owner(), "list")
 
     house.run(scenario)
 
@@ -70,5 +71,23 @@ def test_only_for_those_who_manage_the_server(house: House) -> None:
     async def scenario(at: Stage) -> None:
         assert "schedule add" in at.owner().available_commands(at.channel)
         assert "schedule add" not in at.anna.available_commands(at.channel)
+
+    house.run(scenario)
+
+
+def test_managers_of_a_server_see_and_end_what_others_scheduled_in_it(house: House) -> None:
+    async def scenario(at: Stage) -> None:
+        guild = f"discord:{at.guild.id}"
+        gone = Person("discord:4711", "gone", guild=guild)
+        theirs = await at.studio.timetable.add(Request(prompt="owl"), gone, "@daily")
+        other = await at.studio.timetable.add(
+            Request(prompt="fox"), Person("discord:4711", guild="discord:1"), "@daily"
+        )
+        said = await schedule(at, at.owner(), "list")
+        assert f"**{theirs.id}** · `@daily` UTC · owl · by somebody else" in said
+        assert "fox" not in said
+        assert "is not one of" in await schedule(at, at.owner(), "remove", number=other.id)
+        assert "is removed" in await schedule(at, at.owner(), "remove", number=theirs.id)
+        await at.studio.timetable.remove(other.id, gone)
 
     house.run(scenario)

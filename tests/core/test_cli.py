@@ -143,3 +143,24 @@ def _statuses(home: Path) -> list[str]:
         return []
     finally:
         connection.close()
+
+
+def test_without_room_on_the_disk_it_ends_and_says_why(tmp_path: Path) -> None:
+    home, log = tmp_path / "home", tmp_path / "log"
+    process = start("imagine", "cat", home=home, cwd=tmp_path, log=log, CALOTYPE_DISK_FREE_GB="900000")
+    try:
+        assert process.wait(PATIENCE) == 2
+    finally:
+        process.kill()
+    told = log.read_text()
+    assert "disk: The disk for pictures is nearly full, so none is begun." in told
+    assert "CALOTYPE_DISK_FREE_GB" in told
+    assert "Traceback" not in told
+    assert _statuses(home) == ["cancelled"]
+
+
+def test_a_reason_to_wait_is_told_once_even_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLine(quiet=True) as line:
+        line.warn("no room")
+        line.warn("no room")
+    assert capsys.readouterr().err == "waiting: no room\n"

@@ -11,10 +11,12 @@ import pytest
 
 from calotype.cli import main
 from calotype.home import Home
+from calotype.images.intake import encode
 from calotype.images.store import ImageStore
 from calotype.job import Picture
 from calotype.ledger import Ledger, migrate
 from calotype.person import Person
+from calotype.plugins.testing import picture
 from calotype.request import Request
 from databases import PostgresServer, postgres_server
 
@@ -42,9 +44,9 @@ def url_of(home: Home) -> str:
     return os.environ.get("CALOTYPE_DATABASE_URL") or home.database_url
 
 
-def finish_one(home: Home) -> str:
+def finish_one(home: Home, png: bytes = b"picture") -> str:
     """A job with a picture; the picture's name."""
-    sha256 = ImageStore(home.images).put(b"picture")
+    sha256 = ImageStore(home.images).put(png)
     with closing(Ledger(url_of(home))) as ledger:
         ledger.submit(Person("a"), Request(prompt="x"), cost=1.0)
         (job,) = ledger.claim()
@@ -87,6 +89,19 @@ def test_from_nothing_to_a_backup_and_back(home: Home, tmp_path: Path, capsys: p
     assert checked(capsys)[1]["pictures"] is False
     assert main(["db", "check"]) == 1
     assert "1 of 1 are missing" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_picture_that_the_operator_removed_is_not_missing(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["db", "upgrade"]) == 0
+    sha256 = finish_one(home, encode(picture(64, 64)))
+    with closing(Ledger(url_of(home))) as ledger:
+        (job,) = ledger.history(None)
+    assert main(["moderation", "block-picture", job.id]) == 0
+    assert not ImageStore(home.images).has(sha256)
+    code, found = checked(capsys)
+    assert (code, found["pictures"]) == (0, True)
+    assert main(["db", "check"]) == 0
+    assert "1 that the operator removed" in " ".join(capsys.readouterr().out.split())
 
 
 @contextmanager

@@ -435,3 +435,22 @@ def test_a_job_comes_out_the_same_whatever_company_it_was_made_in(
         conditions = Conditions.between(job.record, {**again.record, **plugins_of(catalog, way)}, more)
         assert conditions.same
         assert judge(compare(picture.sha256, None, again.picture.png), conditions) is Verdict.SAME
+
+
+def test_pictures_that_are_kept_elsewhere(
+    made: Made, verify: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CALOTYPE_IMAGES is for the commands too that do without a server."""
+    elsewhere = tmp_path / "elsewhere"
+    (made.home / "images").rename(elsewhere)
+    monkeypatch.setenv("CALOTYPE_IMAGES", str(elsewhere))
+    job = made.jobs["batch"]
+    code, answer = verify(made.home, job.id)
+    assert (code, {p["verdict"] for p in answer["pictures"]}) == (0, {"same"})
+    store = ImageStore(elsewhere)
+    assert all(store.has(picture.sha256) for picture in job.pictures)
+    assert cli.main(["moderation", "block-picture", job.id, "--reason", "test"]) == 0
+    assert not any(store.has(picture.sha256) for picture in job.pictures)
+    assert cli.main(["db", "check"]) == 0
+    assert not (made.home / "images").exists()
+    capsys.readouterr()

@@ -214,3 +214,22 @@ def test_after_a_restart_of_the_database_everybody_has_a_moment(postgres: Postgr
         take()
         assert waits == []
         until(lambda: take() or waits == [job.id])
+
+
+def test_a_connection_that_is_no_more_does_not_end_the_leader(postgres: PostgresServer) -> None:
+    with closing(Ledger(postgres.ready())) as ledger, closing(ledger.session()) as session:
+        done: list[int] = []
+        leader = Leader(ledger, session, [Chore("count", lambda: done.append(1), timedelta(seconds=0.05), once=False)])
+        leader.start()
+        try:
+            until(lambda: leader.leads and done)
+            with session._mutex:
+                assert session._connection is not None
+                session._connection.close()
+            until(lambda: session._connection is not None and not session._connection.closed)
+            before = len(done)
+            until(lambda: len(done) > before + 2)
+            assert leader.leads
+            assert leader._thread.is_alive()
+        finally:
+            leader.stop()

@@ -171,13 +171,40 @@ def test_an_engine_that_fails_while_a_job_waits_ends_the_wait() -> None:
     async def used() -> list[Any]:
         studio: Any = SimpleNamespace(watch=queued, problem=None, ready=False)
         seen = []
-        async for event in follow(Own(studio), "j1"):
+        async for event in follow(Own(studio), "j1", print):
             seen.append(event)
             studio.problem = "no memory"
         return seen
 
     with pytest.raises(SetupError, match=r"engine: .*no memory"):
         asyncio.run(used())
+
+
+def test_what_holds_a_job_up_at_a_server_is_told_and_waited_for(canned: ServerAddress) -> None:
+    state = {"ready": False, "state": "held", "reason": "The disk is nearly full."}
+    text = 'event: queued\ndata: {"job_id": "j1", "position": 0}\n\n'
+
+    async def used(remote: Remote) -> list[str]:
+        told: list[str] = []
+        twice = asyncio.Event()
+
+        def note(reason: str) -> None:
+            told.append(reason)
+            if len(told) == 2:
+                twice.set()
+
+        async def watch(_: str) -> AsyncIterator[Queued]:
+            yield Queued("j1", 0)
+            await twice.wait()
+
+        remote.watch = watch  # type: ignore[method-assign, assignment]
+        async for _ in follow(remote, "j1", note):
+            pass
+        return told
+
+    Canned.answers["/readyz"] = (503, "application/json", json.dumps(state).encode())
+    Canned.answers["/v1/jobs/j1/events"] = (200, "text/event-stream", text.encode())
+    assert set(_with(canned, used)) == {"The disk is nearly full."}
 
 
 def test_a_home_that_never_comes_free(

@@ -29,7 +29,7 @@ def test_settings_lie_on_top_field_by_field(monkeypatch: pytest.MonkeyPatch) -> 
     given = '{"member": {"daily_budget": 50}, "patron": {"queued": null}, "guest-star": {"weight": 2}}'
     limits = loaded(monkeypatch, ROLES=given, GUILD_QUEUED="0", ADDRESS_QUEUED="7").limits
     assert limits.role("member") == Role(queued=20, daily_budget=50)
-    assert limits.role("patron") == Role(weight=3.0, queued=None)
+    assert limits.role("patron") == Role(weight=3.0, queued=None, favourites=1000)
     assert limits.role("guest-star") == Role(weight=2.0, queued=20)
     assert limits.role("visitor") == DEFAULT_ROLES["visitor"]
     assert (limits.guild_queued, limits.address_queued) == (None, 7)

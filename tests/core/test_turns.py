@@ -80,3 +80,20 @@ def test_who_lost_the_connection_learns_that_it_lost_its_turn(
                 session.close()
 
     asyncio.run(scenario())
+
+
+def test_a_connection_that_is_no_more_costs_a_turn_and_not_the_front_end(postgres: PostgresServer) -> None:
+    """SQLAlchemy has errors of its own beside the driver's: a connection that was closed under us, a pool in use."""
+
+    async def scenario() -> None:
+        with closing(Ledger(postgres.ready())) as ledger:
+            session = ledger.session()
+            turns = Turns(session)
+            assert await turns.take("discord")
+            assert session._connection is not None
+            session._connection.close()
+            assert not await turns.take("discord")
+            assert await turns.take("discord"), "it is made anew at the next call"
+            session.close()
+
+    asyncio.run(scenario())

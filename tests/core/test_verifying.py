@@ -140,3 +140,10 @@ GONE = Comparison(False, None)
 def test_verdicts(found: Comparison, conditions: Conditions, verdict: Verdict, good: bool) -> None:
     assert judge(found, conditions) is verdict
     assert verdict.good is good
+
+
+def test_what_the_operator_removed_is_not_held_against_anybody() -> None:
+    assert judge(GONE, OTHER, removed=True) is Verdict.REMOVED
+    assert Verdict.REMOVED.good
+    assert judge(GONE, SAME, removed=True) is Verdict.UNEXPLAINED, "its sha256 tells as much"
+    assert judge(EQUAL, OTHER, removed=True) is Verdict.SAME

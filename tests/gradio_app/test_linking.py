@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,14 +53,19 @@ def test_two_browsers_become_one_visitor(served: Served) -> None:
 
 def test_who_a_visitor_is() -> None:
     cookie, unknown = VISITORS.by_cookie(VISITORS.new_cookie(), "192.0.2.1"), VISITORS.by_address("192.0.2.1")
-    tab = Person("web:abc", "visitor", role="visitor")
-    for found, expected in (
-        (cookie, cookie),
-        (unknown, replace(tab, address=unknown.address)),
-        (None, tab),
-    ):
-        request: Any = SimpleNamespace(session_hash="abc", request=SimpleNamespace(scope={SCOPE: found}))
-        assert person_of(request) == expected
+    elsewhere = VISITORS.by_address("192.0.2.2")
+
+    def of(found: Person | None, session: str = "abc") -> Person:
+        request: Any = SimpleNamespace(session_hash=session, request=SimpleNamespace(scope={SCOPE: found}))
+        return person_of(request)
+
+    assert of(cookie) == cookie
+    tabs = [of(unknown), of(elsewhere), of(None), of(unknown, "other"), of(unknown, cookie.key), of(unknown, "\ud800")]
+    assert len({tab.key for tab in tabs}) == len(tabs)
+    assert all(re.fullmatch("tab:[0-9a-f]{32}", tab.key) and tab.shared for tab in tabs)
+    assert (
+        of(unknown) == tabs[0] == Person(tabs[0].key, "visitor", role="visitor", address=unknown.address, shared=True)
+    )
 
 
 def test_refusals_are_words() -> None:

@@ -184,3 +184,21 @@ def test_the_data_folder_is_not_served(client: httpx.Client, service: Served) ->
 
 def test_files_are_not_taken(client: httpx.Client) -> None:
     assert client.post("/gradio_api/upload", files={"files": b"x"}).status_code == 404
+
+
+def test_a_session_named_after_a_visitor_is_not_that_visitor(service: Served, client: httpx.Client) -> None:
+    """The name of a session is the browser's to choose: whoever learns a key must not become its owner by it."""
+    with service.client() as browser:
+        browser.get("/")
+        victim = Visitor(browser)
+        key = browser.cookies["calotype_visitor"].partition(".")[0]
+        running = victim.run(prompt="owl", **LONG)
+        next(running)
+        (job,) = [each for each in browser.get("/v1/jobs").json()["data"] if each["status"] in ("queued", "running")]
+        for session in (key, victim.session):
+            thief = Visitor(client, session=session)
+            assert "nothing to cancel" in thief.cancel()
+            assert client.get(f"/v1/jobs/{job['job_id']}").status_code == 404
+            assert "owl" not in str(thief.paint(prompt="cat", steps=1).changed.get("earlier"))
+        assert browser.get(f"/v1/jobs/{job['job_id']}").json()["status"] != "cancelled"
+        running.close()  # type: ignore[attr-defined]

@@ -26,6 +26,14 @@ from calotype.ledger.tables import clock, metadata
 from calotype.person import Person
 
 REPOSITORY = Path(__file__).parents[2]
+BLOCKED = """
+INSERT INTO audit (id, at, actor, action, subject, details) VALUES
+(101, '2026-11-24 09:00:00', 'operator', 'block_picture', '00', '{"reason": "unwanted", "files": ["aa", "bb"]}'),
+(102, '2026-11-25 09:00:00', 'operator', 'block_picture', '01', '{"reason": "", "files": ["bb"], "jobs": []}'),
+(103, '2026-11-25 09:00:01', 'operator', 'block_picture', '02', '{"reason": "", "files": [], "jobs": []}'),
+(104, '2026-11-25 09:00:02', 'operator', 'unblock_picture', '01', NULL);
+"""
+"""What an operator blocked before pictures that were removed had a table."""
 RELEASED = sorted((Path(__file__).parent / "schemas").glob("*.sql"))
 
 
@@ -131,6 +139,20 @@ def test_down_and_up_again_keeps_the_pictures_that_jobs_start_from_and_their_mas
         for sha256 in (picture, mask):
             assert ledger.may_use(Person("api:cy"), sha256)
             assert not ledger.may_use(Person("web:ann"), sha256)
+
+
+def test_what_was_blocked_before_is_known_as_removed(tmp_path: Path) -> None:
+    file = tmp_path / "x.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript((Path(__file__).parent / "schemas" / "0005.sql").read_text())
+        connection.executescript(BLOCKED)
+    upgrade(f"sqlite:///{file}", None)
+    with closing(sqlite3.connect(file)) as connection:
+        found = connection.execute("SELECT sha256, removed, reason FROM removed_pictures ORDER BY sha256").fetchall()
+    assert found == [
+        ("aa", "2026-11-24 09:00:00.000000", "unwanted"),
+        ("bb", "2026-11-25 09:00:00.000000", ""),
+    ]
 
 
 def test_in_an_installed_package_the_migrations_are_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

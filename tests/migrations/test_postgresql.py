@@ -135,6 +135,23 @@ def test_a_start_without_an_upgrade_does_not_import_alembic(server_url: str) -> 
     subprocess.run([sys.executable, "-c", program, server_url], check=True)
 
 
+def test_what_was_blocked_before_is_known_as_removed(server_url: str, tmp_path: Path) -> None:
+    populate(server_url, Path(__file__).parent / "schemas" / "0005.sql", tmp_path)
+    query(
+        server_url,
+        "INSERT INTO audit (at, actor, action, subject, details) VALUES "
+        "('2026-11-24 09:00+00', 'operator', 'block_picture', '0', "
+        '\'{"reason": "no", "files": ["aa", "bb"]}\'), '
+        "('2026-11-25 09:00+00', 'operator', 'block_picture', '01', '{\"reason\": \"\", \"files\": [\"bb\"]}'), "
+        "('2026-11-25 09:00+00', 'operator', 'unblock_picture', '01', NULL)",
+    )
+    upgrade(server_url, None)
+    assert query(server_url, "SELECT sha256, removed, reason FROM removed_pictures ORDER BY sha256") == [
+        ("aa", datetime(2026, 11, 24, 9, tzinfo=UTC), "no"),
+        ("bb", datetime(2026, 11, 25, 9, tzinfo=UTC), ""),
+    ]
+
+
 def described(url: str) -> set[tuple[str, str, str]]:
     """Every column, constraint and index, as the server writes it."""
     rows = query(

@@ -51,7 +51,7 @@ async def keep_no_more(request: Request, job_id: str) -> Response:
 @router.post("/v1/jobs/{job_id}/rerun")
 async def rerun(request: Request, job_id: str) -> Response:
     """Queue what a job asked for once more; 201 with the new job. ``{"new_seed": true}``: with another seed."""
-    body = await object_of(request) if int(request.headers.get("content-length") or 0) else {}
+    body = await object_of(request, optional=True)
     new_seed = body.pop("new_seed", False)
     if not isinstance(new_seed, bool):
         raise BadRequest.of("new_seed", f"{str(new_seed)[:20]!r} is neither true nor false")
@@ -72,7 +72,10 @@ async def children(request: Request, job_id: str) -> Response:
 
 @router.get("/v1/export")
 async def export(request: Request) -> Response:
-    """A zip of one's pictures and ``history.json``. An operator names a ``person``, or gets everybody's."""
+    """A zip of one's pictures and ``history.json``. An operator names a ``person``, or gets everybody's.
+
+    A ``Range`` is not looked at: every answer is a new zip, and a part of it fits to no other.
+    """
     door, person = door_of(request), person_of(request)
     whose = request.query_params.get("person")
     if door.exporting >= EXPORTS_AT_ONCE:
@@ -89,17 +92,18 @@ async def export(request: Request) -> Response:
 
 
 class _Export(FileResponse):
-    """Lets go of what the export took, however its sending ends: a range that there is not, a client that goes away."""
+    """Sends the whole file, and lets go of what the export took, however its sending ends: a client may go away."""
 
     def __init__(self, door: Door, folder: tempfile.TemporaryDirectory[str], file: Path) -> None:
-        headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        headers = {"Accept-Ranges": "none", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
         super().__init__(file, media_type="application/zip", filename=file.name, headers=headers)
         self._door, self._folder = door, folder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        headers = [(name, value) for name, value in scope["headers"] if name not in (b"range", b"if-range")]
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__({**scope, "headers": headers}, receive, send)
         finally:
             await _exported(self._door, self._folder)
 

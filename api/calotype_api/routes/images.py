@@ -23,8 +23,9 @@ from calotype.job import Job, JobStatus, Picture
 from calotype.request import IMAGES_LIMIT, problems
 from calotype.request import Request as Wish
 from calotype.studio import Studio
-from calotype_api.door import Json, door_of, object_of, person_of
+from calotype_api.door import Json, door_of, object_of, person_of, problem_for
 from calotype_api.errors import DO_NOT_RETRY, error_answer, unavailable
+from calotype_api.routes.jobs import key_of
 
 _IGNORED: Final = frozenset(
     {"user", "safety_identifier", "quality", "style", "moderation", "output_compression", "partial_images"}
@@ -48,19 +49,24 @@ class _Form(BaseModel):
 
 @router.post("/v1/images/generations")
 async def generate(request: Request) -> Response:
-    """Make pictures and answer with them. A client that goes away before takes its job with it."""
+    """Make pictures and answer with them. A client that goes away before takes its job with it.
+
+    Unless it sent an ``Idempotency-Key``: then it may ask again, and gets the same job's pictures.
+    """
+    key = key_of(request)
     door, person = door_of(request), person_of(request)
     form, wish = read(await object_of(request), door.studio.catalog)
     if door.studio.problem is not None:
-        return unavailable(f"no pictures can be made here: {door.studio.problem}")
-    job = await door.studio.submit(wish, person)
+        return unavailable(f"no pictures can be made here: {problem_for(request)}")
+    job = await door.studio.submit(wish, person, key=key)
     waiting = asyncio.ensure_future(door.studio.wait(job.id))
     gone = asyncio.ensure_future(_gone(request))
     stopping = asyncio.ensure_future(door.stopping.wait())
     try:
         await asyncio.wait({waiting, gone, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done() and not door.stopping.is_set():
-            await door.studio.cancel(job.id, person)
+            if key is None:
+                await door.studio.cancel(job.id, person)
             return Response(status_code=499)  # to nobody
     finally:
         for task in (gone, stopping):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from calotype.errors import BadRequest
-from calotype.job import Job, JobStatus, as_json
+from calotype.idempotency import ClientKey
+from calotype.job import JobStatus, as_json
 from calotype.request import Request as Wish
 from calotype.searching import limit_of, page
 from calotype_api.door import Json, door_of, object_of, person_of
 from calotype_api.errors import error_answer
 from calotype_api.sse import follow
 
-KEY_LIMIT: Final = 200
-"""Characters of an idempotency key."""
 router = APIRouter()
 
 
@@ -24,34 +21,22 @@ router = APIRouter()
 async def submit(request: Request) -> Response:
     """Queue a request; 201 once it is written down.
 
-    The header ``Idempotency-Key`` makes repeating it safe: the same key of the same person is the same job. ``parent``
-    beside the request's own fields is the job of which this is a variation.
+    The header ``Idempotency-Key`` makes repeating it safe: the same key of the same person is the same job, and is
+    refused for another request. ``parent`` beside the request's own fields is the job of which this is a variation.
     """
     key = key_of(request)
     body = await object_of(request)
     parent = body.pop("parent", None)
     if parent is not None and not isinstance(parent, str):
         raise BadRequest.of("parent", f"{str(parent)[:20]!r} is not text; name the job that this one varies")
-    wish = Wish.parse(body)
-    studio = door_of(request).studio
-    job = await studio.submit(wish, person_of(request), key=key, parent=parent)
-    if key is not None and not _is_of(job, studio.catalog.resolve(wish), wish):
-        raise BadRequest.of("Idempotency-Key", f"was used before, for another request (job {job.id}); take a new one")
+    job = await door_of(request).studio.submit(Wish.parse(body), person_of(request), key=key, parent=parent)
     return Json(as_json(job), 201, {"Location": f"/v1/jobs/{job.id}"})
 
 
-def key_of(request: Request) -> str | None:
+def key_of(request: Request) -> ClientKey | None:
     """What makes repeating the call safe, if the client sends it. Raises :class:`BadRequest`."""
     key = request.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= KEY_LIMIT:
-        raise BadRequest.of("Idempotency-Key", f"has {len(key)} characters; give 1 to {KEY_LIMIT}, or no such header")
-    return key
-
-
-def _is_of(job: Job, resolved: Wish, wish: Wish) -> bool:
-    """Whether the job is what this wish asks for. A seed that it leaves open was drawn for the job."""
-    open_seed = {"seed": job.request.seed} if wish.seed is None else {}
-    return job.request == resolved.model_copy(update=open_seed)
+    return None if key is None else ClientKey(key, "Idempotency-Key")
 
 
 @router.get("/v1/jobs")
@@ -100,14 +85,14 @@ async def events(request: Request, job_id: str) -> Response:
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-@router.get("/v1/jobs/{job_id}/pictures/{index:int}", name="picture")
-async def picture(request: Request, job_id: str, index: int) -> Response:
+@router.get("/v1/jobs/{job_id}/pictures/{index}", name="picture")
+async def picture(request: Request, job_id: str, index: str) -> Response:
     """A finished picture, PNG. It never changes, so a browser may keep it, and nobody between."""
     studio = door_of(request).studio
     job = await studio.job(job_id, person_of(request))
-    found = next((each for each in job.pictures if each.index == index), None)
+    found = next((each for each in job.pictures if str(each.index) == index), None)
     if found is None:
-        message = f"picture: job {job_id} has no picture {index}; it is {job.status.value}"
+        message = f"picture: job {job_id} has no picture {index[:20]}; it is {job.status.value}"
         return error_answer(404, message, code="not_found", param="index")
     try:
         path = studio.picture_path(found.sha256)

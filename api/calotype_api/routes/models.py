@@ -8,9 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from calotype import texts
 from calotype.catalog import Catalog
 from calotype.checkpoint import ModelInfo
-from calotype.errors import BadRequest
+from calotype.errors import BadRequest, DatabaseError, ModelError, SetupError
 from calotype_api.door import Json, door_of, object_of, person_of
 from calotype_api.errors import error_answer
 
@@ -64,7 +65,13 @@ async def add_model(request: Request) -> Response:
     """Offer ``{"folder": path}``, a diffusers folder on this machine, until the service ends. Operators only."""
     studio = door_of(request).studio
     folder = (await object_of(request)).get("folder")
-    if not isinstance(folder, str) or "\0" in folder:
+    if not isinstance(folder, str) or not texts.is_sound(folder):
         raise BadRequest.of("folder", "is not text; give the path of a diffusers model folder")
-    model = await studio.add_model(Path(folder), person_of(request))
+    try:
+        model = await studio.add_model(Path(folder), person_of(request))
+    except DatabaseError:
+        raise
+    except (ModelError, SetupError) as error:  # of the folder, which the operator can name anew
+        field, _, message = str(error).partition(": ")
+        raise BadRequest.of(field, message) from None
     return Json(as_json(studio.catalog, model), 201)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from calotype import texts
 from calotype.errors import BadRequest
 from calotype.moderation.office import as_json
 from calotype_api.door import Json, door_of, object_of, person_of
@@ -91,7 +92,7 @@ def _listed(data: list[dict[str, Any]], status: int = 200) -> Json:
 
 def _text(data: dict[str, Any], field: str, default: str | None = None) -> str:
     value = data.get(field, default)
-    if not isinstance(value, str) or "\0" in value:
+    if not isinstance(value, str) or not texts.is_sound(value):
         raise BadRequest.of(field, "is missing or not text")
     return value
 

@@ -20,7 +20,7 @@ from calotype.dispatch.pausing import Pauses
 from calotype.dispatch.positions import Positions
 from calotype.dispatch.recording import Recorder, Screen
 from calotype.engine.assignment import Assignment, Host, HostListener, Rendered
-from calotype.errors import BadRequest, SetupError
+from calotype.errors import BadRequest, SetupError, for_visitors
 from calotype.events import Failed, Finished
 from calotype.images.store import ImageStore
 from calotype.job import Job
@@ -321,7 +321,8 @@ class Dispatcher:
             return self._assign(job)
         except Exception as error:  # a plugin, model or picture it names is no longer there
             log.warning("job %s cannot be run any more: %s", job.id, error, exc_info=not is_ours(error))
-            reason = f"it cannot be run any more: {error}"
+            why = str(error) if for_visitors(error) else "the operator finds the reason in the log under the job's id"
+            reason = f"it cannot be run any more: {why}"
             if self._ledger.fail(job.id, job.epoch, reason):
                 self._bus.publish(Failed(job.id, reason))
             return None

@@ -30,7 +30,7 @@ from calotype.engine.starting import StartEncoder
 from calotype.engine.ticking import Ticking, hung
 from calotype.engine.watchdog import Abandoned, Call, Watchdog
 from calotype.engine.worker import Worker
-from calotype.errors import CalotypeError
+from calotype.errors import CalotypeError, ModelError, for_visitors
 from calotype.families.network import signature
 
 log = logging.getLogger(__name__)
@@ -224,7 +224,16 @@ class InProcessHost:
         """Returns at once: the failure is written down by a thread of its own."""
         own = isinstance(error, CalotypeError)
         if self._residents.take_out(resident):
-            reason = str(error) if own else "something went wrong while it was made; the operator finds it in the log"
-            self._telling.submit(partial(self._listener.failed, resident.assignment, reason))
+            self._telling.submit(partial(self._listener.failed, resident.assignment, _told(resident, error)))
         told = error if own else type(error).__name__
         log.error("job %s failed: %s", resident.assignment.job_id, told, exc_info=error)
+
+
+def _told(resident: Resident, error: BaseException) -> str:
+    """Why the job failed, for whoever asked. The log has the rest under the job's id."""
+    if for_visitors(error):
+        return str(error)
+    what = "something went wrong while it was made"
+    if isinstance(error, ModelError):
+        what = f"the model {resident.assignment.model.name} cannot be used"
+    return f"{what}; the operator finds the reason in the log under the job's id"

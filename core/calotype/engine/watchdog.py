@@ -122,8 +122,13 @@ class calling:
 
 
 def said(error: BaseException) -> str:
-    """What an error of a stranger's code says, on one line. Saying it is a stranger's code too: ask inside the call."""
+    """What an error of a stranger's code says, on one line. Saying it is a stranger's code too: ask inside the call.
+
+    Of a file that was not found, say, without its name: whoever asked for the picture reads it.
+    """
     try:
+        if isinstance(error, OSError) and error.strerror:
+            return " ".join(str(error.strerror).split())[:300]
         return " ".join(str(error).split())[:300]
     except BaseException:  # noqa: BLE001 - if the thread was given up meanwhile, the end of the call tells
         return "(it cannot even say why)"

@@ -19,6 +19,7 @@ from calotype.ledger.rows import now
 from calotype.ledger.tables import UTCDateTime, accounts, persons
 from calotype.person import Person
 from calotype.roles import MEMBER, VISITOR, Limits
+from calotype.texts import mended
 
 
 class Standing(NamedTuple):
@@ -96,7 +97,7 @@ def _upsert(connection: Connection, person: Person, limits: Limits) -> Any:
     by_role = case(weights, value=persons.c.role, else_=limits.role(MEMBER).weight)
     changed: dict[str, Any] = {"weight": by_role if person.weight is None else person.weight}
     if person.name and role != VISITOR:  # a visitor's name says nothing, and may belong to somebody with a better one
-        changed["name"] = person.name
+        changed["name"] = mended(person.name)
     return row.on_conflict_do_update(index_elements=["key"], set_=changed).returning(*_STANDING, _now(connection))
 
 
@@ -108,7 +109,7 @@ def _insert(connection: Connection, key: str, person: Person, limits: Limits) ->
 def _new(person: Person, limits: Limits) -> dict[str, Any]:
     role = person.role or MEMBER
     weight = limits.role(role).weight if person.weight is None else person.weight
-    return {"name": person.name, "weight": weight, "role": role}
+    return {"name": mended(person.name), "weight": weight, "role": role}
 
 
 def _moved(connection: Connection, account: str, key: str) -> bool:

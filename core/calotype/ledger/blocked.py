@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
 from calotype.job import Picture
-from calotype.ledger import audit, ending
+from calotype.ledger import audit, ending, removed
 from calotype.ledger.database import Database
 from calotype.ledger.rows import now, put
 from calotype.ledger.tables import blocked_pictures, blocked_words, pictures
-
-REMOVED: Final = "it was removed by the operator"
-"""The note of a picture that was blocked after it was made."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +139,10 @@ def _block_picture(connection: Connection, digest: str, reason: str, actor: str,
         select(pictures.c.job_id, pictures.c.index, pictures.c.notes).where(pictures.c.sha256.in_(sha256s))
     ).all()
     for row in found:
-        if REMOVED not in row.notes:
+        if removed.REMOVED not in row.notes:
             mine = (pictures.c.job_id == row.job_id) & (pictures.c.index == row.index)
-            connection.execute(update(pictures).where(mine).values(notes=[*row.notes, REMOVED]))
+            connection.execute(update(pictures).where(mine).values(notes=[*row.notes, removed.REMOVED]))
+    removed.note(connection, sha256s, reason)
     details = {"reason": reason, "files": list(sha256s), "jobs": sorted({row.job_id for row in found})}
     audit.note(connection, actor, "block_picture", digest, **details)
     return len(found)
@@ -174,7 +172,7 @@ def _finish(
     if kept:
         ended = ending.finish(connection, job_id, epoch, kept, record)
     else:
-        ended = ending.fail(connection, job_id, epoch, reason, record)
+        ended = ending.fail(connection, job_id, epoch, reason, record, free=False)
     if ended:
         _record(connection, refused)
     return ended

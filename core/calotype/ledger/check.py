@@ -13,7 +13,7 @@ from calotype.job import JobStatus
 from calotype.ledger import history, migrate, postgresql, starts
 from calotype.ledger.database import Database, place
 from calotype.ledger.search_tables import job_words
-from calotype.ledger.tables import clock, init_images, jobs, masks, outbox, persons, pictures, uploads
+from calotype.ledger.tables import clock, init_images, jobs, masks, outbox, persons, pictures, removed_pictures, uploads
 
 _CHUNK: Final = 500
 
@@ -143,10 +143,14 @@ def _pictures(connection: Connection, store: Pictures) -> list[Finding]:
     """Every picture that a row names is a file; files that no row names go with a chore."""
     tables = (pictures, init_images, masks, uploads)
     named = union(*(select(table.c.sha256) for table in tables)).subquery()
-    total = missing = 0
-    for sha256 in connection.scalars(select(named.c.sha256), execution_options={"yield_per": _CHUNK}):
+    known = named.outerjoin(removed_pictures, removed_pictures.c.sha256 == named.c.sha256)
+    query = select(named.c.sha256, removed_pictures.c.sha256.label("removed")).select_from(known)
+    total = missing = on_purpose = 0
+    for row in connection.execute(query, execution_options={"yield_per": _CHUNK}):
         total += 1
-        missing += not store.has(sha256)
+        if not store.has(row.sha256):
+            missing += row.removed is None
+            on_purpose += row.removed is not None
     orphans = 0
     some: set[str] = set()
     for name in store.names():
@@ -155,7 +159,9 @@ def _pictures(connection: Connection, store: Pictures) -> list[Finding]:
             orphans += _unnamed(connection, some)
             some = set()
     orphans += _unnamed(connection, some)
-    told = f"{total} named, all there" if not missing else f"{missing} of {total} are missing; bring their files back"
+    told = f"{missing} of {total} are missing; bring their files back" if missing else f"{total} named, all there"
+    if on_purpose:
+        told += f"{';' if missing else ' but'} {on_purpose} that the operator removed"
     return [
         Finding("pictures", not missing, told),
         Finding("orphans", None, f"{orphans} files that nothing names; a chore removes them"),

@@ -25,7 +25,6 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    update,
 )
 
 from calotype.job import JobStatus
@@ -51,6 +50,7 @@ from calotype.ledger.tables import (
     uploads,
 )
 from calotype.roles import MEMBER, VISITOR
+from calotype.visitors import ANONYMOUS
 
 KEPT: Final = ("audit", "blocked_words", "blocked_pictures")
 """Tables whose rows about a person stay: what was done with power over others."""
@@ -58,6 +58,8 @@ _OVER: Final = [status for status in JobStatus if status.final]
 _OF_JOB: Final = (pictures, init_images, masks, outbox, steps)
 _PAGES: Final = 500
 """Of SQLite's index that are merged in one transaction: some ten milliseconds."""
+_PLACE: Final = "the place in the queue"
+_BUDGET: Final = "today's budget"
 _SECRET: Final = frozenset({"digest"})
 _WHO: Final = ("person", "account", "added_by", "actor", "subject")
 
@@ -170,17 +172,17 @@ def _locked(person: str) -> Select[Any]:
 def _person_goes(connection: Connection, row: Mapping[str, Any], mine: Sequence[str]) -> dict[str, str]:
     """Deletes the person, or strips them to what must stay. Which keys stay, and why."""
     key = row["key"]
-    bare = {"name": "", "role": VISITOR if row["role"] == VISITOR else MEMBER, "waiting_since": 0}
-    if row["banned"] is not None:
-        ban = {"name": "", "weight": 1.0, "banned": row["banned"], "ban_reason": row["ban_reason"]}
-        for account in mine:  # each is a person by itself from now on
-            put(connection, persons, {"key": account}, ban)
-        connection.execute(update(persons).where(persons.c.key == key).values(bare))
-        return dict.fromkeys(mine, "the ban")
     ahead = row["vtime"] > (connection.scalar(select(clock.c.vtime).where(clock.c.id == 1)) or 0.0)
-    if ahead or (row["spent"] and row["spent_on"] == now().date().isoformat()):
-        connection.execute(update(persons).where(persons.c.key == key).values(bare))
-        return {key: "today's budget" if not ahead else "the place in the queue"}
+    spent = row["spent"] and row["spent_on"] == now().date().isoformat()
+    why = next((why for holds, why in ((row["banned"], "the ban"), (ahead, _PLACE), (spent, _BUDGET)) if holds), None)
+    if why is not None:
+        # each account is a person by itself from now on: with one of them left out, that one would begin anew
+        counts = {name: row[name] for name in ("vtime", "spent", "spent_on", "banned", "ban_reason")}
+        bare = {"name": "", "weight": 1.0, "waiting_since": 0, **counts}
+        for account in mine:
+            anonymous = row["role"] == VISITOR if account == key else account.startswith(ANONYMOUS)
+            put(connection, persons, {"key": account}, {**bare, "role": VISITOR if anonymous else MEMBER})
+        return dict.fromkeys(mine, why)
     connection.execute(delete(persons).where(persons.c.key == key))
     return {}
 

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, delete, func, select
 
 from calotype.job import Job, JobStatus
-from calotype.ledger import fair, starts
+from calotype.ledger import ending, fair, outbox, starts
 from calotype.ledger.accounts import person_of
 from calotype.ledger.rows import to_jobs
 from calotype.ledger.tables import jobs
@@ -48,28 +48,51 @@ def counts(connection: Connection) -> dict[JobStatus, int]:
 
 
 def expire(connection: Connection, finished_before: datetime, limit: int) -> int:
-    """Deletes up to ``limit`` jobs that ended before and are no favourites; pictures and outbox rows go with them."""
+    """Deletes up to ``limit`` jobs that ended before, with pictures and outbox rows.
+
+    No favourites, and none whose result is still to be delivered.
+    """
+    spared = jobs.c.favourite | outbox.is_awaited()
     old = (
         select(jobs.c.seq)
-        .where(jobs.c.status.in_(_FINAL), jobs.c.finished < finished_before, ~jobs.c.favourite)
+        .where(jobs.c.status.in_(_FINAL), jobs.c.finished < finished_before, ~spared)
         .order_by(jobs.c.finished)
         .limit(limit)
     )
     numbers = connection.scalars(old).all()
     people: set[str] = set()
     for some in _chunks(numbers):
-        people.update(
-            connection.scalars(delete(jobs).where(jobs.c.seq.in_(some), ~jobs.c.favourite).returning(jobs.c.person))
-        )
+        gone = delete(jobs).where(jobs.c.seq.in_(some), ~spared)
+        people.update(connection.scalars(gone.returning(jobs.c.person)))
     for few in _chunks(people):
         fair.forget(connection, few)
     return len(numbers)
 
 
-def erase(connection: Connection, job_id: str) -> bool:
-    """Deletes a job that has ended, with its pictures and outbox row. False if it is unknown or not over yet."""
+def erase(connection: Connection, job_id: str, by: str | None = None) -> bool:
+    """Deletes a job that has ended, with its pictures and outbox row. False if it is unknown or not over yet.
+
+    Audited if ``by`` is an account of somebody else's.
+    """
     over = (jobs.c.id == job_id) & jobs.c.status.in_(_FINAL)
-    return connection.execute(delete(jobs).where(over)).rowcount > 0
+    owner = connection.scalar(delete(jobs).where(over).returning(jobs.c.person))
+    if owner is None:
+        return False
+    ending.audit_if_foreign(connection, "erase_job", job_id, owner, by)
+    return True
+
+
+def under_way(connection: Connection, front_end: str, after: int, limit: int) -> list[tuple[int, Job]]:
+    """Jobs that are not over and are to be delivered by a front end, in their order, with their numbers."""
+    unfinished = [status for status in JobStatus if not status.final]
+    query = (
+        select(jobs)
+        .where(jobs.c.status.in_(unfinished), jobs.c.seq > after, jobs.c.reply_to["front_end"].as_string() == front_end)
+        .order_by(jobs.c.seq)
+        .limit(limit)
+    )
+    rows = connection.execute(query).mappings().all()
+    return list(zip((row["seq"] for row in rows), to_jobs(connection, rows), strict=True))
 
 
 def _chunks(values: Iterable[T]) -> Iterator[list[T]]:

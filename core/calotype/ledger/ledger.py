@@ -87,17 +87,26 @@ class Ledger:
         key: str | None = None,
         reply_to: Mapping[str, Any] | None = None,
         parent: str | None = None,
+        scheduled: int | None = None,
     ) -> Job:
         """Accepts a resolved request, or finds the job that this person submitted with this ``key`` before.
 
         ``cost`` in cost units, above zero. ``reply_to["front_end"]`` names the front end that delivers the result.
-        ``parent`` is the job that it varies. Raises ValueError if either is not so, :class:`BadRequest` if it starts
+        ``parent`` is the job that it varies, ``scheduled`` the prompt that it comes from, which must be there yet.
+        Raises ValueError if either is not so, :class:`BadRequest` if it starts
         from a picture or varies a job that is not theirs, :class:`NotAllowed` if they are banned,
         :class:`LimitReached` if a cap or budget is used up.
         """
-        limits = self.people.limits
         return self._database.write(
-            queue.submit, person, request, cost=cost, key=key, reply_to=reply_to, parent=parent, allowed=limits
+            queue.submit,
+            person,
+            request,
+            cost=cost,
+            key=key,
+            reply_to=reply_to,
+            parent=parent,
+            scheduled=scheduled,
+            allowed=self.people.limits,
         )
 
     def claim(
@@ -136,9 +145,12 @@ class Ledger:
         """Records why there is no result and posts that. False, and nothing changed, if the claim is stale."""
         return self._database.write(ending.fail, job_id, epoch, reason, record)
 
-    def cancel(self, job_id: str) -> Job | None:
-        """Calls the job off unless it has ended. The job as it now stands; None if it is unknown."""
-        return self._database.write(ending.cancel, job_id)
+    def cancel(self, job_id: str, by: str | None = None) -> Job | None:
+        """Calls the job off unless it has ended. The job as it now stands; None if it is unknown.
+
+        ``by`` is the account of whoever does so: if it is somebody else's job, the audit has it.
+        """
+        return self._database.write(ending.cancel, job_id, by)
 
     def recover(self, max_attempts: int = 3) -> tuple[list[str], list[str]]:
         """For the start of the one process that owns the database, before it claims: whatever runs is nobody's.
@@ -180,6 +192,10 @@ class Ledger:
         """Results that this front end should bring to their people now, oldest first."""
         return self._database.read(outbox.due, front_end, limit)
 
+    def expire_deliveries(self, ended_before: datetime) -> list[str]:
+        """Gives up what is still to be delivered of jobs that ended before (aware). Those jobs' ids."""
+        return self._database.write(outbox.expire, ended_before)
+
     def delivered(self, delivery_id: int) -> None:
         """It arrived. Saying so twice is fine."""
         self._database.write(outbox.delivered, delivery_id)
@@ -191,12 +207,22 @@ class Ledger:
     # -- retention ---------------------------------------------------------------------------------------------
 
     def expire(self, finished_before: datetime, limit: int = 500) -> int:
-        """Deletes up to ``limit`` jobs that ended before (aware) and are no favourites. How many it were."""
+        """Deletes up to ``limit`` jobs that ended before (aware). How many it were.
+
+        No favourites, and none whose result is still to be delivered.
+        """
         return self._database.write(history.expire, finished_before, limit)
 
-    def erase(self, job_id: str) -> bool:
-        """Deletes a job that has ended, with pictures and delivery. False if it is unknown or not over yet."""
-        return self._database.write(history.erase, job_id)
+    def under_way(self, front_end: str, after: int = 0, limit: int = 200) -> list[tuple[int, Job]]:
+        """Jobs that are not over and are to be delivered by a front end, in their order; ``after`` this number."""
+        return self._database.read(history.under_way, front_end, after, limit)
+
+    def erase(self, job_id: str, by: str | None = None) -> bool:
+        """Deletes a job that has ended, with pictures and delivery. False if it is unknown or not over yet.
+
+        ``by`` as for :meth:`cancel`.
+        """
+        return self._database.write(history.erase, job_id, by)
 
     def unreferenced(self, sha256s: Iterable[str]) -> set[str]:
         """Which of these nothing refers to: no job drew it, none starts from it, and it is no upload."""

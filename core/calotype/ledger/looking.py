@@ -13,13 +13,14 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, RowMapping, create_engine, inspect, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from calotype.errors import DatabaseError
 from calotype.job import Job, JobStatus, Picture
+from calotype.ledger import removed
 from calotype.ledger.database import BUSY_TIMEOUT, Database, explain, is_server, sqlite_file
-from calotype.ledger.tables import init_images, jobs, masks, pictures, uploads
+from calotype.ledger.tables import init_images, jobs, masks, pictures, removed_pictures, uploads
 from calotype.request import Request
 
 _PLAIN: Final = ("id", "person", "created", "started", "finished", "epoch", "attempts", "cost", "error")
@@ -50,6 +51,10 @@ class LedgerReader:
         """Whether the picture was brought from elsewhere, to start from or as a mask."""
         return self._read(lambda connection: _is_named(connection, sha256))
 
+    def removed(self, sha256: str) -> bool:
+        """Whether an operator removed the picture's file on purpose."""
+        return self._read(lambda connection: _is_removed(connection, sha256))
+
     def _read(self, work: Callable[[Connection], T]) -> T:
         if not is_server(self._url):
             with _file(sqlite_file(self._url)) as connection:
@@ -79,7 +84,7 @@ def _file(file: Path) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             yield connection
-    except DBAPIError as error:
+    except SQLAlchemyError as error:
         raise explain(error, str(file)) from error
     finally:
         engine.dispose()
@@ -110,6 +115,11 @@ def _to_job(row: RowMapping, drawn: tuple[Picture, ...]) -> Job:
     except ValidationError:  # limits have changed since
         request = Request.model_construct(**stored)
     return Job(**fields, status=JobStatus(row["status"]), request=request, pictures=drawn, record=row["record"] or {})
+
+
+def _is_removed(connection: Connection, sha256: str) -> bool:
+    there = removed_pictures.name in inspect(connection).get_table_names()  # older schemas do not know
+    return there and sha256 in removed.among(connection, [sha256])
 
 
 def _is_named(connection: Connection, sha256: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
 
 from calotype.job import Job
 from calotype.ledger.rows import now, to_jobs
@@ -52,6 +52,11 @@ def post(connection: Connection, job_id: str, reply_to: Mapping[str, Any] | None
         connection.execute(insert(outbox).values(job_id=job_id, front_end=front_end))
 
 
+def is_awaited() -> ColumnElement[bool]:
+    """Whether a job's result is still to be brought to somebody, as part of a query for jobs."""
+    return exists().where(outbox.c.job_id == jobs.c.id, ~outbox.c.given_up)
+
+
 def due(connection: Connection, front_end: str, limit: int) -> list[Delivery]:
     """Those that may be tried now, oldest first."""
     query = (
@@ -65,6 +70,13 @@ def due(connection: Connection, front_end: str, limit: int) -> list[Delivery]:
     of_rows = select(jobs).where(jobs.c.id.in_([row.job_id for row in rows]))
     found = {job.id: job for job in to_jobs(connection, connection.execute(of_rows).mappings())}
     return [Delivery(row.id, found[row.job_id], row.attempts, row.error) for row in rows]
+
+
+def expire(connection: Connection, ended_before: datetime) -> list[str]:
+    """Gives up what is still to be delivered of jobs that ended before. Those jobs' ids."""
+    late = select(jobs.c.id).where(jobs.c.id == outbox.c.job_id, jobs.c.finished < ended_before).exists()
+    given_up = update(outbox).where(~outbox.c.given_up, late).values(given_up=True, error="it took too long")
+    return list(connection.scalars(given_up.returning(outbox.c.job_id)))
 
 
 def delivered(connection: Connection, delivery_id: int) -> None:

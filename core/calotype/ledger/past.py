@@ -6,15 +6,16 @@ raises :class:`calotype.errors.DatabaseError` if the database cannot be read or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from calotype.job import Job
-from calotype.ledger import erasing, family, retention, search
+from calotype.ledger import erasing, family, removed, retention, search
 from calotype.ledger.database import Database
 from calotype.ledger.erasing import Erased
 from calotype.ledger.search import Filters
+from calotype.roles import Limits
 
 
 class Archive:
@@ -30,9 +31,12 @@ class Archive:
         """
         return self._database.read(search.search, words, filters, limit, before)
 
-    def favour(self, job_id: str, favourite: bool) -> Job | None:
-        """Keeps a job from every retention, or not any more. The job as it now stands; None if it is unknown."""
-        return self._database.write(family.favour, job_id, favourite)
+    def favour(self, job_id: str, favourite: bool, allowed: Limits | None = None) -> Job | None:
+        """Keeps a job from every retention, or not any more. The job as it now stands; None if it is unknown.
+
+        Raises :class:`LimitReached` if its person has as many favourites as ``allowed``; None is no limit.
+        """
+        return self._database.write(family.favour, job_id, favourite, allowed)
 
     def children(self, job_id: str, person_key: str | None, *, limit: int = 50) -> list[Job]:
         """Variations of a job, oldest first; of that person only, or everybody's (None)."""
@@ -82,13 +86,20 @@ class Archive:
         """When the job began that has been running longest: it may have stored pictures and not recorded them yet."""
         return self._database.read(retention.busy_since)
 
-    def oldest(self, after: int, limit: int = 500) -> list[tuple[int, list[str]]]:
-        """Jobs that are over and no favourites, oldest first, with the pictures they name; ``after`` this number."""
-        return self._database.read(retention.oldest, after, limit)
+    def removed(self, sha256s: Collection[str]) -> set[str]:
+        """Which of these (few) pictures' files an operator removed on purpose."""
+        return self._database.read(removed.among, sha256s)
 
-    def expire(self, numbers: Sequence[int]) -> int:
-        """Deletes these jobs, unless they became favourites meanwhile. How many it were."""
-        return self._database.write(retention.expire, numbers)
+    def oldest(self, after: int, finished_before: datetime, limit: int = 500) -> list[tuple[int, list[str]]]:
+        """Jobs that ended before (aware), oldest first, with the pictures they name; ``after`` this number.
+
+        No favourites, and none whose result is still to be delivered.
+        """
+        return self._database.read(retention.oldest, after, finished_before, limit)
+
+    def expire(self, numbers: Sequence[int], finished_before: datetime) -> int:
+        """Deletes these jobs, as far as :meth:`oldest` would name them now. How many it were."""
+        return self._database.write(retention.expire, numbers, finished_before)
 
     def forget_strangers(self, limit: int = 500) -> int:
         """Deletes people of whom nothing is kept that still matters. How many."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from calotype.job import Job, JobStatus, new_job_id
-from calotype.ledger import accounts, ending, fair, family, limits, outbox, search, starts, warm
+from calotype.ledger import accounts, ending, fair, family, limits, outbox, search, starts, timetable, warm
 from calotype.ledger.rows import now, to_jobs
 from calotype.ledger.tables import is_queued, jobs, persons
 from calotype.person import Person
@@ -32,6 +32,7 @@ def submit(
     key: str | None,
     reply_to: Mapping[str, Any] | None,
     parent: str | None = None,
+    scheduled: int | None = None,
     allowed: Limits = UNLIMITED,
 ) -> Job:
     """Writes the person and the job down, or finds the job that this person submitted with this key before.
@@ -43,6 +44,8 @@ def submit(
     outbox.address(reply_to)
     # first: on PostgreSQL it makes equal keys of a person wait for each other
     standing = accounts.introduce(connection, person, allowed)
+    if scheduled is not None:  # else one that was just due would bring back a person who has been erased
+        timetable.require(connection, scheduled)
     if key is not None:
         mine = (jobs.c.person == standing.key) & (jobs.c.key == key)
         known = connection.execute(select(jobs).where(mine)).mappings().one_or_none()

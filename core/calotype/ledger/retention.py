@@ -7,12 +7,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select
 
 from calotype.job import JobStatus
-from calotype.ledger import fair
+from calotype.ledger import fair, outbox
 from calotype.ledger.rows import now
-from calotype.ledger.tables import accounts, init_images, jobs, masks, persons, pictures, scheduled_prompts, uploads
+from calotype.ledger.tables import (
+    accounts,
+    clock,
+    init_images,
+    jobs,
+    masks,
+    persons,
+    pictures,
+    scheduled_prompts,
+    uploads,
+)
+from calotype.roles import MEMBER, VISITOR
 
 _OVER: Final = [status for status in JobStatus if status.final]
 
@@ -24,9 +35,14 @@ def busy_since(connection: Connection) -> datetime | None:
     return connection.scalar(running.order_by(started).limit(1))
 
 
-def oldest(connection: Connection, after: int, limit: int) -> list[tuple[int, list[str]]]:
-    """Number and picture files of jobs that are over and no favourites, oldest first."""
-    over = select(jobs.c.seq, jobs.c.id).where(jobs.c.seq > after, jobs.c.status.in_(_OVER), ~jobs.c.favourite)
+def _is_done_with(finished_before: datetime) -> ColumnElement[bool]:
+    """Of a job that ended before: it is no favourite, and nobody waits for its result any more."""
+    return jobs.c.status.in_(_OVER) & (jobs.c.finished < finished_before) & ~jobs.c.favourite & ~outbox.is_awaited()
+
+
+def oldest(connection: Connection, after: int, finished_before: datetime, limit: int) -> list[tuple[int, list[str]]]:
+    """Number and picture files of jobs that may go, oldest first."""
+    over = select(jobs.c.seq, jobs.c.id).where(jobs.c.seq > after, _is_done_with(finished_before))
     numbers = {row.id: row.seq for row in connection.execute(over.order_by(jobs.c.seq).limit(limit))}
     files: dict[str, list[str]] = defaultdict(list)
     for table in (pictures, init_images, masks):
@@ -36,9 +52,9 @@ def oldest(connection: Connection, after: int, limit: int) -> list[tuple[int, li
     return [(seq, files[job_id]) for job_id, seq in numbers.items()]
 
 
-def expire(connection: Connection, numbers: Sequence[int]) -> int:
-    """Deletes these jobs, with pictures and outbox rows, unless they are favourites by now."""
-    gone = delete(jobs).where(jobs.c.seq.in_(numbers), jobs.c.status.in_(_OVER), ~jobs.c.favourite)
+def expire(connection: Connection, numbers: Sequence[int], finished_before: datetime) -> int:
+    """Deletes these jobs, with pictures and outbox rows, unless they may not go by now."""
+    gone = delete(jobs).where(jobs.c.seq.in_(numbers), _is_done_with(finished_before))
     people = list(connection.scalars(gone.returning(jobs.c.person)))
     if people:
         fair.forget(connection, set(people))
@@ -51,9 +67,13 @@ def forget_strangers(connection: Connection, limit: int) -> int:
         ~exists().where(table.c.person == persons.c.key) for table in (jobs, accounts, scheduled_prompts, uploads)
     ]
     today = now().date().isoformat()
+    # only those that fair.forget takes, or some that must stay would be looked at again and again
     query = select(persons.c.key).where(
         persons.c.name == "",
-        or_(persons.c.spent_on.is_(None), persons.c.spent_on < today),
+        persons.c.banned.is_(None),
+        persons.c.role.in_((VISITOR, MEMBER)),
+        persons.c.vtime <= select(clock.c.vtime).where(clock.c.id == 1).scalar_subquery(),
+        or_(persons.c.spent == 0, persons.c.spent_on.is_(None), persons.c.spent_on < today),
         *nothing,
     )
     strangers = list(connection.scalars(query.limit(limit)))

@@ -16,7 +16,7 @@ from typing import Final
 from zlib import crc32
 
 from sqlalchemy import Connection, Engine, TextClause, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from calotype.errors import DatabaseError
 from calotype.ledger import postgresql
@@ -61,7 +61,7 @@ class Session:
     """Locks that last as long as this process and its connection, and NOTIFY. Thread-safe. PostgreSQL only.
 
     A connection that broke is made anew at the next call, and what it held is locked again, unless somebody was
-    faster. Methods raise SQLAlchemy's DBAPIError if the server cannot be reached, and :class:`DatabaseError` while a
+    faster. Methods raise SQLAlchemyError if the server cannot be reached, and :class:`DatabaseError` while a
     backup is restored.
     """
 
@@ -116,7 +116,7 @@ class Session:
         with self._mutex:
             self._closed = True
             if self._connection is not None:
-                with suppress(DBAPIError):  # at once: the server notices an end only in its own time
+                with suppress(SQLAlchemyError):  # at once: the server notices an end only in its own time
                     self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
             self._drop()
 
@@ -130,7 +130,7 @@ class Session:
             assert self._connection is not None
             try:
                 yield self._connection
-            except DBAPIError:
+            except SQLAlchemyError:
                 self._drop()
                 raise
 
@@ -153,9 +153,10 @@ class Session:
 
     def _drop(self) -> None:
         if self._connection is not None:
-            self._connection.invalidate()  # ends the session on the server; the pool must not hand it on
-            self._connection.close()
-            self._connection = None
+            gone, self._connection = self._connection, None
+            with suppress(SQLAlchemyError):  # one that is broken may break at this too
+                gone.invalidate()  # ends the session on the server; the pool must not hand it on
+                gone.close()
 
 
 def _try(connection: Connection, key: tuple[Kind, int], shared: bool) -> bool:

@@ -298,6 +298,15 @@ blocked_pictures = Table(
     Column("added", UTCDateTime, nullable=False),
 )
 
+# Pictures whose files an operator removed: rows of jobs still name them, and they are missed by nobody.
+removed_pictures = Table(
+    "removed_pictures",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("removed", UTCDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
 # Chores that were begun, by period: what makes each run once, however many processes there are.
 chores_done = Table(
     "chores_done",
@@ -320,6 +329,8 @@ scheduled_prompts = Table(
     Column("created", UTCDateTime, nullable=False),
     # Why the last one was not submitted; NULL if it was.
     Column("error", Text),
+    # The Discord server in which it was scheduled: its jobs count for that one's cap.
+    Column("guild", Text),
     sqlite_autoincrement=True,
 )
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from calotype import texts
 from calotype.errors import BadRequest, NotAllowed, UnknownJob
 from calotype.ledger.audit import Entry
 from calotype.ledger.blocked import BlockedPicture, BlockedWord
@@ -74,7 +75,7 @@ class Office:
         Raises :class:`UnknownJob`; :class:`BadRequest` if there is none, or their files are gone already.
         """
         _operators_only(actor)
-        job = self._ledger.job(job_id)
+        job = self._ledger.job(job_id) if texts.is_sound(job_id) else None
         if job is None:
             raise UnknownJob(job_id)
         meant = [picture for picture in job.pictures if index in (None, picture.index)]
@@ -94,6 +95,7 @@ class Office:
         ``digest`` is its :func:`fingerprint`. Raises :class:`BadRequest` that names what is wrong.
         """
         _operators_only(actor)
+        texts.check("reason", reason)
         reason = " ".join(reason.split())
         if not is_hash(digest):
             raise BadRequest.of("hash", "is not 16 digits, 0-9 and a-f: give the file or the job instead")
@@ -110,7 +112,7 @@ class Office:
     def unblock_picture(self, digest: str, actor: Person) -> str:
         """Allow what looks like it again; the hash. What was removed stays removed. Raises :class:`BadRequest`."""
         _operators_only(actor)
-        if not self._ledger.blocked.unblock_picture(digest, actor.key):
+        if not is_hash(digest) or not self._ledger.blocked.unblock_picture(digest, actor.key):
             raise BadRequest.of("hash", f"{digest[:40]!r} is not a blocked picture; see calotype moderation pictures")
         self._changed()
         return digest
@@ -118,8 +120,9 @@ class Office:
     def audit(
         self, actor: Person, *, subject: str | None = None, limit: int = 100, before: int | None = None
     ) -> list[Entry]:
-        """What was done, newest first; ``before`` is the id of the last one seen."""
+        """What was done, newest first; ``before`` is the id of the last one seen. Raises :class:`BadRequest`."""
         _operators_only(actor)
+        texts.check("subject", subject)
         return self._ledger.blocked.audit(subject=subject, limit=limit, before=before)
 
 

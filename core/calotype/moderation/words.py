@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from calotype import texts
 from calotype.emphasis import plain
 from calotype.errors import BadRequest, SetupError
 
@@ -64,6 +65,7 @@ def undisguised(text: str) -> str:
 
 def checked_phrase(text: str) -> str:
     """The phrase that an operator wants to block, in the form in which it is stored. Raises :class:`BadRequest`."""
+    texts.check("word", text)
     phrase = " ".join(folded(text).split())
     if not phrase:
         raise BadRequest.of("word", "is empty; give a word or a phrase")

@@ -337,6 +337,12 @@ def test_what_a_check_finds(full: str, tmp_path: Path) -> None:
     }
     missing.update({f"{2:064}", f"{4:064}"})
     assert wrong() == {"pictures": "2 of 4 are missing; bring their files back"}
+    change(f"UPDATE removed_pictures SET sha256 = '{2:064}'")
+    assert wrong() == {"pictures": "1 of 4 are missing; bring their files back; 1 that the operator removed"}
+    missing.remove(f"{4:064}")
+    assert wrong() == {}
+    told = {each.about: each.told for each in check(full, Files())}
+    assert told["pictures"] == "4 named, all there but 1 that the operator removed"
     missing.clear()
     change("UPDATE persons SET queued = queued + 1 WHERE key = 'web:ann'")
     assert list(wrong()) == ["counters"]

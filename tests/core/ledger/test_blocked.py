@@ -9,7 +9,8 @@ import pytest
 from calotype.job import Job, JobStatus, Picture
 from calotype.ledger import Ledger
 from calotype.ledger.audit import Entry
-from calotype.ledger.blocked import REMOVED, Refused
+from calotype.ledger.blocked import Refused
+from calotype.ledger.removed import REMOVED
 from calotype.person import Person
 from calotype.request import Request
 
@@ -66,6 +67,15 @@ def test_a_blocked_picture_is_noted_wherever_it_stands(ledger: Ledger) -> None:
     assert ledger.blocked.pictures() == []
 
 
+def test_what_was_removed_is_known_also_after_it_was_allowed_again(ledger: Ledger) -> None:
+    first, second, other = "a" * 64, "b" * 64, "c" * 64
+    ledger.blocked.block_picture(HASH, "unwanted", "operator", [first, second])
+    ledger.blocked.block_picture(OTHER, "", "operator", [second])
+    ledger.blocked.unblock_picture(HASH, "operator")
+    assert ledger.archive.removed([first, second, other]) == {first, second}
+    assert ledger.archive.removed([]) == set()
+
+
 def test_a_hash_without_a_file(ledger: Ledger) -> None:
     assert ledger.blocked.block_picture(OTHER, "", "operator") == 0
     assert [each.hash for each in ledger.blocked.pictures()] == [OTHER]
@@ -100,6 +110,20 @@ def test_a_job_of_which_every_picture_was_refused(ledger: Ledger) -> None:
     assert found is not None
     assert (found.status, found.error) == (JobStatus.FAILED, "the picture was not given out: no")
     assert ledger.claim() == [], "it is not tried again"
+
+
+@pytest.mark.parametrize(("refused", "spent"), [(True, 2.0), (False, 0.0)])
+def test_what_a_review_refused_was_not_free(ledger: Ledger, refused: bool, spent: float) -> None:
+    """Or the day's budget would not hold for those who try what the reviews let through."""
+    job = ledger.submit(ANN, Request(prompt="cat", seed=7), cost=2.0)
+    running = ledger.claim_job(job.id)
+    assert running is not None
+    assert ledger.people.one(ANN.key).spent == 2.0
+    if refused:
+        assert ledger.blocked.finish(job.id, running.epoch, [], {}, "no", [NO])
+    else:
+        assert ledger.fail(job.id, running.epoch, "broken", {})
+    assert ledger.people.one(ANN.key).spent == spent
 
 
 @pytest.mark.parametrize("kept", [[], [Picture(0, 7, "a" * 64, 64, 64)]])

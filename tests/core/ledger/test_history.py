@@ -89,9 +89,12 @@ def test_expire_takes_all_of_a_job_and_nothing_else(ledger: Ledger) -> None:
     queued, running = (ledger.submit(BEN, REQUEST, cost=1.0) for _ in range(2))
     ledger.claim()
     assert ledger.expire(datetime.now(UTC) - FUTURE) == 0
+    assert ledger.expire(datetime.now(UTC) + FUTURE) == 0, "its result is still to be delivered"
+    (waiting,) = ledger.deliveries("web")
+    ledger.delivery_failed(waiting.id, "gone", None)
     assert ledger.expire(datetime.now(UTC) + FUTURE) == 1
     assert ledger.job(old.id) is None
-    assert ledger.deliveries("web") == []
+    assert ledger._database.read(lambda c: c.scalar(text("SELECT count(*) FROM outbox"))) == 0
     assert ledger.unreferenced(["a" * 64, "b" * 64]) == {"a" * 64, "b" * 64}
     assert {job.id for job in ledger.history(None)} == {queued.id, running.id}
 

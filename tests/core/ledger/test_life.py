@@ -290,3 +290,42 @@ def test_clock_jumps_change_no_order(ledger: Ledger, monkeypatch: pytest.MonkeyP
     assert [delivery.job.id for delivery in ledger.deliveries("web")] == submitted[:1]
     assert [job.id for job in ledger.history(ANN.key)] == submitted[::-1]
     assert [job.id for job in ledger.claim(9)] == submitted[1:]
+
+
+def test_what_is_done_to_anothers_job_is_audited_and_ones_own_is_not(ledger: Ledger) -> None:
+    mine, theirs, over = (ledger.submit(ANN, REQUEST, cost=1.0) for _ in range(3))
+    ledger.cancel(mine.id, ANN.key)
+    ledger.erase(mine.id, ANN.key)
+    ledger.cancel(over.id)
+    assert ledger.people.audit() == []
+    ledger.cancel(theirs.id, BEN.key)
+    ledger.cancel(theirs.id, BEN.key)  # it is cancelled already: nothing was done
+    assert not ledger.erase("nope", BEN.key)
+    ledger.erase(theirs.id, BEN.key)
+    found = [(each.actor, each.action, each.subject, each.details) for each in ledger.people.audit()]
+    assert found == [
+        (BEN.key, "erase_job", theirs.id, {"owner": ANN.key}),
+        (BEN.key, "cancel", theirs.id, {"owner": ANN.key}),
+    ]
+
+
+def test_linked_accounts_are_one_owner_to_the_audit(ledger: Ledger) -> None:
+    job = ledger.submit(ANN, REQUEST, cost=1.0)
+    ledger.submit(BEN, REQUEST, cost=1.0)
+    ledger.people.link(BEN, ledger.people.link_code(ANN).code)
+    before = len(ledger.people.audit())
+    ledger.cancel(job.id, BEN.key)
+    assert len(ledger.people.audit()) == before
+
+
+def test_what_a_front_end_has_under_way_comes_in_pages(ledger: Ledger) -> None:
+    asked = [ledger.submit(ANN, REQUEST, cost=1.0, reply_to={"front_end": "discord"}) for _ in range(5)]
+    ledger.submit(ANN, REQUEST, cost=1.0, reply_to={"front_end": "web"})
+    ledger.submit(ANN, REQUEST, cost=1.0)
+    (running,) = ledger.claim()
+    assert running.id == asked[0].id
+    ledger.cancel(asked[1].id)
+    page = ledger.under_way("discord", 0, 2)
+    assert [job.id for _, job in page] == [asked[0].id, asked[2].id]
+    assert [job.id for _, job in ledger.under_way("discord", page[-1][0], 5)] == [asked[3].id, asked[4].id]
+    assert ledger.under_way("other") == []

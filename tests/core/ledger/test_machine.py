@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import text
 
+from calotype.errors import NotAllowed
 from calotype.job import JobStatus, Picture
 from calotype.ledger import Ledger, rows
+from calotype.ledger.leases import Holder
 from calotype.ledger.warm import SLACK
 from calotype.person import Person
 from calotype.request import Request
@@ -67,10 +69,19 @@ class Life(RuleBasedStateMachine):
     def __init__(self, url: str) -> None:
         super().__init__()
         self.url = url
-        self.ledger = Ledger(url)
         self.jobs: dict[str, Expected] = {}
         self.keys: dict[tuple[str, str], str] = {}
+        self.banned: set[str] = set()
         self.undelivered: Counter[str] = Counter()
+        """Results that are due."""
+        self.awaited: Counter[str] = Counter()
+        """Those that were not given up, due or not."""
+        self._open()
+
+    def _open(self) -> None:
+        self.ledger = Ledger(self.url)
+        if self.ledger.shared:
+            self.ledger.leases.holder = Holder("we", 3600)
 
     def teardown(self) -> None:
         self.ledger.close()
@@ -89,8 +100,12 @@ class Life(RuleBasedStateMachine):
     )
     def submit(self, person: Person, cost: float, key: str | None, reply: bool) -> None:
         reply_to = {"front_end": "web"} if reply else None
-        job = self.ledger.submit(person, REQUEST, cost=cost, key=key, reply_to=reply_to)
         known = self.keys.get((person.key, key)) if key else None
+        if person.key in self.banned and known is None:
+            with pytest.raises(NotAllowed):
+                self.ledger.submit(person, REQUEST, cost=cost, key=key, reply_to=reply_to)
+            return
+        job = self.ledger.submit(person, REQUEST, cost=cost, key=key, reply_to=reply_to)
         assert known in {None, job.id}
         if known is None:
             assert job.id not in self.jobs
@@ -141,7 +156,11 @@ class Life(RuleBasedStateMachine):
             return
         job.status = JobStatus.FINISHED if step == "finish" else JobStatus.FAILED
         job.pictures = int(step == "finish")
-        self.undelivered[job_id] += job.reply
+        self._posted(job_id)
+
+    def _posted(self, job_id: str) -> None:
+        self.undelivered[job_id] += self.jobs[job_id].reply
+        self.awaited[job_id] += self.jobs[job_id].reply
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
@@ -150,7 +169,7 @@ class Life(RuleBasedStateMachine):
         job = self.jobs[job_id]
         if not job.status.final:
             job.status = JobStatus.CANCELLED
-            self.undelivered[job_id] += job.reply
+            self._posted(job_id)
         now = self.ledger.cancel(job_id)
         assert now is not None
         assert now.status is job.status
@@ -159,26 +178,61 @@ class Life(RuleBasedStateMachine):
     def crash(self, closed: bool) -> None:
         if closed:
             self.ledger.close()
-        self.ledger = Ledger(self.url)
+        self._open()
+        self._taken_back(lambda: self.ledger.recover(MAX_ATTEMPTS))
+
+    def _taken_back(self, step: Callable[[], tuple[list[str], list[str]]]) -> None:
+        """All that runs has nobody any more."""
         running = self.those(JobStatus.RUNNING)
         dead = [job_id for job_id in running if self.jobs[job_id].attempts >= MAX_ATTEMPTS]
         again = [job_id for job_id in running if job_id not in dead]
-        assert self.ledger.recover(MAX_ATTEMPTS) == (again, dead)
+        assert step() == (again, dead)
         for job_id in running:
             self.jobs[job_id].status = JobStatus.FAILED if job_id in dead else JobStatus.QUEUED
         for job_id in dead:
-            self.undelivered[job_id] += self.jobs[job_id].reply
+            self._posted(job_id)
+
+    @rule(lapses=st.booleans())
+    def renew(self, lapses: bool) -> None:
+        """Whoever holds jobs says that they live; a lease that is not renewed in time is over."""
+        running = {job_id: self.jobs[job_id].epoch for job_id in self.those(JobStatus.RUNNING)}
+        assert self.ledger.leases.held() == running
+        if not self.ledger.shared:
+            return
+        assert self.ledger.leases.renew() == running
+        assert self.ledger.leases.take_back(max_attempts=MAX_ATTEMPTS) == ([], [])
+        if lapses:
+            over = text("UPDATE jobs SET lease = now() - interval '1 second' WHERE status = 'running'")
+            self.ledger._database.write(lambda connection: connection.execute(over))
+            self._taken_back(lambda: self.ledger.leases.take_back(max_attempts=MAX_ATTEMPTS))
+
+    @rule(person=st.sampled_from(PEOPLE))
+    def ban(self, person: Person) -> None:
+        theirs = [j for j in self.those(JobStatus.QUEUED, JobStatus.RUNNING) if self.jobs[j].person == person.key]
+        assert self.ledger.people.ban(person.key, "spam", "operator") == theirs
+        self.banned.add(person.key)
+        for job_id in theirs:
+            self.jobs[job_id].status = JobStatus.CANCELLED
+            self._posted(job_id)
+
+    @rule(person=st.sampled_from(PEOPLE))
+    def unban(self, person: Person) -> None:
+        if person.key in self.banned:
+            self.ledger.people.unban(person.key, "operator")
+            self.banned.discard(person.key)
 
     @rule()
     def deliver(self) -> None:
         for delivery in self.ledger.deliveries("web", limit=1):
             self.undelivered[delivery.job.id] -= 1
+            self.awaited[delivery.job.id] -= 1
             self.ledger.delivered(delivery.id)
 
     @rule(failed_for_ever=st.booleans())
     def deliver_in_vain(self, failed_for_ever: bool) -> None:
         for delivery in self.ledger.deliveries("web", limit=1):
             self.undelivered[delivery.job.id] -= 1
+            self.awaited[delivery.job.id] -= failed_for_ever
             self.ledger.delivery_failed(delivery.id, "503", None if failed_for_ever else EVER)
 
     @precondition(lambda self: self.jobs)
@@ -192,7 +246,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(limit=st.integers(0, 3))
     def expire(self, limit: int) -> None:
-        final = set(self.those(*(status for status in JobStatus if status.final)))
+        """Not while somebody waits for the result."""
+        final = {job_id for job_id in self.those(*(s for s in JobStatus if s.final)) if not self.awaited[job_id]}
         assert self.ledger.expire(EVER, limit) == min(limit, len(final))
         gone = self.jobs.keys() - {job.id for job in self.ledger.history(None, limit=1000)}
         assert gone <= final
@@ -203,6 +258,7 @@ class Life(RuleBasedStateMachine):
         for job_id in gone:
             del self.jobs[job_id]
             del self.undelivered[job_id]
+            del self.awaited[job_id]
         self.keys = {key: job_id for key, job_id in self.keys.items() if job_id not in gone}
 
     @rule(hours=st.sampled_from([-1000, -1, 1, 1000]))

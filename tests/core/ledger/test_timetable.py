@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from calotype.errors import BadRequest
+from calotype.errors import BadRequest, LimitReached, NotAllowed
 from calotype.ledger import Ledger, periods, timetable
 from calotype.person import OPERATOR, Person
 from calotype.request import Request
+from calotype.roles import Limits
 
 REQUEST = Request(prompt="blue cat", steps=4)
 ANN, BOB = Person("web:ann"), Person("web:bob")
@@ -58,9 +62,9 @@ def test_added_listed_removed(ledger: Ledger) -> None:
         "Europe/Berlin",
         {"front_end": "discord", "channel": 1},
     )
-    assert not ledger.timetable.remove(other.id, ANN.key)
-    assert ledger.timetable.remove(mine.id, ANN.key)
-    assert ledger.timetable.remove(other.id, None)
+    assert not ledger.timetable.remove(other.id, ANN)
+    assert ledger.timetable.remove(mine.id, ANN)
+    assert ledger.timetable.remove(other.id, OPERATOR)
     assert ledger.timetable.all(None) == []
     assert ledger.timetable.due() == []
 
@@ -99,11 +103,26 @@ def test_due_once_for_all_that_was_missed(ledger: Ledger) -> None:
     assert ledger.timetable.due() == [] or datetime.now(UTC).minute != now.minute
 
 
+def test_its_jobs_count_for_the_discord_server_in_which_it_was_added(url: str) -> None:
+    with closing(Ledger(url, Limits(guild_queued=1))) as ledger:
+        there = ledger.timetable.add(Person(ANN.key, guild="77"), "* * * * *", "UTC", REQUEST)
+        alone = ledger.timetable.add(BOB, "* * * * *", "UTC", REQUEST)
+        assert (there.guild, alone.guild) == ("77", None)
+        for prompt in (there, alone):
+            age(ledger, prompt.id, datetime.now(UTC) - HOUR)
+        of_ann, of_bob = ledger.timetable.due()
+        assert (of_ann.person, of_bob.person) == (Person(ANN.key, guild="77"), BOB)
+        ledger.submit(of_ann.person, REQUEST, cost=1.0)
+        with pytest.raises(LimitReached, match=r"^guild: 1 job from this server"):
+            ledger.submit(Person("discord:3", guild="77"), REQUEST, cost=1.0)
+        ledger.submit(of_bob.person, REQUEST, cost=1.0)
+
+
 def test_removed_while_it_was_submitted(ledger: Ledger) -> None:
     prompt = ledger.timetable.add(ANN, "* * * * *", "UTC", REQUEST)
     age(ledger, prompt.id, datetime.now(UTC) - HOUR)
     (due,) = ledger.timetable.due()
-    ledger.timetable.remove(prompt.id, None)
+    ledger.timetable.remove(prompt.id, OPERATOR)
     ledger.timetable.done(due, None)
     assert ledger._database.read(periods.last, prompt.chore) is None
 
@@ -115,3 +134,47 @@ def test_its_owner_is_who_they_are_linked_to(ledger: Ledger) -> None:
     ledger.people.link(web, code.code)
     assert [each.person for each in ledger.timetable.all(web.key)] == ["discord:1"]
     assert len(ledger.timetable.all(discord.key)) == 1
+
+
+def test_those_of_a_server_are_its_managers_too(ledger: Ledger) -> None:
+    here = ledger.timetable.add(replace(BOB, guild="discord:1"), "@daily", "UTC", REQUEST)
+    elsewhere = ledger.timetable.add(replace(BOB, guild="discord:2"), "@daily", "UTC", REQUEST)
+    nowhere = ledger.timetable.add(BOB, "@daily", "UTC", REQUEST)
+    mine = ledger.timetable.add(ANN, "@daily", "UTC", REQUEST)
+    assert [each.id for each in ledger.timetable.all(ANN.key, "discord:1")] == [here.id, mine.id]
+    for other in (elsewhere, nowhere):
+        assert not ledger.timetable.remove(other.id, ANN, "discord:1")
+    assert not ledger.timetable.remove(here.id, ANN)
+    before = len(ledger.people.audit())
+    assert ledger.timetable.remove(here.id, ANN, "discord:1")
+    entry, *rest = ledger.people.audit()
+    assert (entry.actor, entry.action, entry.subject) == (ANN.key, "unschedule", str(here.id))
+    assert entry.details == {"owner": BOB.key}
+    assert len(rest) == before
+    assert ledger.timetable.remove(mine.id, ANN)
+    assert len(ledger.people.audit()) == before + 1, "one's own is one's own business"
+
+
+def test_the_banned_schedule_nothing(ledger: Ledger) -> None:
+    ledger.people.ban(ANN.key, "spam", "operator")
+    with pytest.raises(NotAllowed, match="spam"):
+        ledger.timetable.add(ANN, "@daily", "UTC", REQUEST)
+    assert ledger.timetable.all(None) == []
+
+
+@pytest.mark.parametrize("broken", [{"timezone": "Moon/Crater"}, {"cron": "never"}, {"request": "a word"}])
+def test_one_that_cannot_be_read_is_told_once_and_stops_no_other(
+    ledger: Ledger, broken: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (ledger.timetable.add(ANN, "* * * * *", "UTC", REQUEST) for _ in range(2))
+    table = timetable.scheduled_prompts
+    an_hour_ago = table.update().values(created=datetime.now(UTC) - timedelta(hours=1))
+    spoilt = table.update().where(table.c.id == first.id).values(broken)
+    for change in (an_hour_ago, spoilt):
+        ledger._database.write(lambda connection, change=change: connection.execute(change))
+    for _ in range(3):
+        assert [due.prompt.id for due in ledger.timetable.due()] == [second.id]
+    assert [record.getMessage().split(":")[0] for record in caplog.records if record.levelname == "ERROR"] == [
+        f"scheduled prompt {first.id} is skipped"
+    ]
+    assert ledger.timetable.remove(first.id, ANN)
