@@ -19,6 +19,7 @@ from calotype.engine.assignment import Host, HostListener
 from calotype.errors import CalotypeError, SetupError
 from calotype.home import Home
 from calotype.leader import Chore, Leader
+from calotype.model_list import ModelList, recorded
 from calotype.moderation.prompts import PromptReview
 from calotype.plugins.registry import Registry
 from calotype.review import Reviews
@@ -45,11 +46,15 @@ def catalog_for(settings: Settings) -> Catalog:
     registry = Registry.discover(settings.plugins, public=settings.public)
     models = [inspect(settings.model)] if settings.model is not None else []
     catalog = Catalog(registry, [*models, inspect(EMBEDDED)])
-    for folder in Home.of(settings).remembered_models():
+    added = ModelList(Home.of(settings).model_list)
+    for each in added.all():
         try:
-            catalog.add_model(inspect(folder))
+            catalog.add_model(recorded(inspect(each.folder, each.name), each))
         except CalotypeError as error:  # it was fine once; the service goes on without it
-            log.warning("a model that was offered before is left out: %s", error)
+            log.warning("a model that was added before is left out: %s", error)
+    default = added.default
+    if settings.model is None and default is not None and default in catalog.models:
+        catalog.default_model = default
     return catalog
 
 
@@ -101,7 +106,7 @@ async def open_service(
         relay = await asyncio.to_thread(_begin, settings, ledger, store, bus, engine)
         work = await stack.enter_async_context(_at_work(ledger, bus, dispatcher, relay, disk, settings.drain_seconds))
         turns = Turns(None if relay is None else relay.session)
-        studio = Studio(ledger, store, catalog, bus, work, moderation, remember=home.remember_model, turns=turns)
+        studio = Studio(ledger, store, catalog, bus, work, moderation, added=ModelList(home.model_list), turns=turns)
         if not only_own:  # a command that is over in a moment does not take the chores from a server
             chores = Chores(ledger, store, retention_days=settings.retention_days, retention_gb=settings.retention_gb)
             duties = _chores(settings, ledger, relay, bus, chores, work, studio)
@@ -158,10 +163,10 @@ def _recall(home: Home, catalog: Catalog) -> bool:
     """Offer what other processes on this home were offered since; whether there is anything new."""
     known = {model.folder for model in catalog.models.values()}
     before = len(catalog.models)
-    for folder in home.remembered_models():
-        if folder.resolve() not in known:
+    for each in ModelList(home.model_list).all():
+        if each.folder.resolve() not in known:
             try:
-                catalog.add_model(inspect(folder))
+                catalog.add_model(recorded(inspect(each.folder, each.name), each))
             except CalotypeError as error:
                 log.warning("a model that was offered elsewhere is left out: %s", error)
     return len(catalog.models) > before

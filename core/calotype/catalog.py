@@ -56,6 +56,13 @@ class Catalog:
                 self.models = before
                 raise SetupError(f"model: {model.folder / 'calotype.json'}: {error}") from None
 
+    def remove_model(self, name: str) -> None:
+        """Offer it no more. If it was the default, another one is."""
+        with self._adding:
+            self.models = {other: model for other, model in self.models.items() if other != name}
+            if self.default_model == name:
+                self.default_model = next(iter(self.models))
+
     def model(self, request: Request) -> ModelInfo:
         """The model of a resolved request."""
         return self.models[request.model or self.default_model]

@@ -7,6 +7,7 @@ what it was taught (see :mod:`calotype.vocabulary`).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,8 @@ class ModelInfo:
     examples: tuple[str, ...]
     vocabulary: Vocabulary | None = None
     """What it was taught, if its folder says so."""
+    sha256: str | None = None
+    """What :func:`fingerprint` has to be when it is loaded; None takes what is there."""
 
     @property
     def family(self) -> str:
@@ -144,6 +147,25 @@ def inspect(folder: Path, name: str | None = None, families: Sequence[Family] = 
         examples=card.examples,
         vocabulary=vocabulary,
     )
+
+
+def fingerprint(info: ModelInfo) -> str:
+    """sha256 over the weights, configurations and words that shape a picture, in a fixed order. Reads all of it."""
+    folder, opened = info.folder, Folder(info.folder)
+    files = [path for part in info.facts.parts for path in opened.weights(part)]
+    files += [folder / part / "config.json" for part in info.facts.parts]
+    files.append(folder / "scheduler" / "scheduler_config.json")
+    files += [path for words in info.facts.words for path in sorted((folder / words).iterdir())]
+    digest = hashlib.sha256()
+    try:
+        for path in files:
+            digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    except OSError as error:
+        raise ModelError(f"model: {error.filename} cannot be read: {error.strerror}") from None
+    return digest.hexdigest()
 
 
 def weights_size(info: ModelInfo) -> int:

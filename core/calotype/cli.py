@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from calotype import __version__
 from calotype.cli_db import db_app
 from calotype.cli_history import history_app
+from calotype.cli_models import models_app
 from calotype.cli_moderation import moderation_app
 from calotype.cli_people import people_app
 from calotype.cli_plugins import plugins_app
@@ -30,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(models_app, name="models")
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(db_app, name="db")
 app.add_typer(people_app, name="people")

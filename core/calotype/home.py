@@ -118,20 +118,10 @@ class Home:
         except (OSError, ValueError, KeyError):
             return None
 
-    def remembered_models(self) -> list[Path]:
-        """Model folders that were offered to a running service and are still there."""
-        try:
-            found = json.loads((self.folder / "models.json").read_text("utf-8"))
-            return [Path(each) for each in found if Path(each).is_dir()]
-        except (OSError, ValueError, TypeError):
-            return []
-
-    def remember_model(self, folder: Path) -> None:
-        """Write an offered folder down: jobs that wait for its model must find it after a restart."""
-        folders = dict.fromkeys([*map(str, self.remembered_models()), str(folder)])
-        temporary = self.folder / "models.json.tmp"
-        temporary.write_text(json.dumps(list(folders)) + "\n", "utf-8")
-        temporary.replace(self.folder / "models.json")
+    @property
+    def model_list(self) -> Path:
+        """What is written down of the models that were added."""
+        return self.folder / "models.json"
 
     def secret(self) -> bytes:
         """Random bytes, written down once: what cookies are signed and addresses digested with."""

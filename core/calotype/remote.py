@@ -64,7 +64,8 @@ class Remote:
 
     async def offer(self, folder: Path) -> None:
         """Have the server offer a model folder. Raises :class:`BadRequest` if it cannot."""
-        await self._ask("POST", "/v1/models", {"folder": str(folder)})
+        body = {"folder": str(folder)}
+        await self._ask("POST", "/v1/models", body, patience=httpx.Timeout(600.0, connect=5.0))  # it reads every file
 
     async def take_in(self, data: bytes) -> str:
         """Bring a picture file to start from; the sha256 to name it by. Raises :class:`BadRequest`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,13 +13,13 @@ from calotype import texts
 from calotype.archive import Archive
 from calotype.bus import Bus, is_final
 from calotype.catalog import Catalog
-from calotype.checkpoint import ModelInfo, inspect
 from calotype.errors import BadRequest, NotAllowed, UnknownJob
 from calotype.events import Cancelled, Event, Failed, Finished, Paused, Queued
 from calotype.idempotency import ClientKey
 from calotype.images.intake import UPLOAD_AGE, check_proportions, encode, read_picture
 from calotype.images.store import name_of
 from calotype.job import Job, JobStatus
+from calotype.models import Models
 from calotype.moderation.desk import Moderation
 from calotype.moderation.office import Office
 from calotype.people import People
@@ -32,6 +32,7 @@ from calotype.work import Engine, Work
 if TYPE_CHECKING:
     from calotype.images.store import ImageStore
     from calotype.ledger import Delivery, Ledger
+    from calotype.model_list import ModelList
 
 UPLOADS_LIMIT: Final = 100
 """Uploads of one person that are kept at a time."""
@@ -49,7 +50,7 @@ class Studio:
         work: Work,
         moderation: Moderation,
         *,
-        remember: Callable[[Path], None] = lambda folder: None,
+        added: ModelList | None = None,
         turns: Turns | None = None,
     ) -> None:
         self.catalog = catalog
@@ -60,7 +61,8 @@ class Studio:
         self._moderation = moderation
         self.moderation = Office(ledger, store, moderation.refresh)
         """What an operator blocks, and the audit."""
-        self._remember = remember
+        self.models = Models(catalog, added)
+        """What can be asked for, and what an operator adds."""
         self.people = People(ledger.people, self._tell_called_off)
         self.turns = turns or Turns()
         self.timetable = Timetable(ledger.timetable, self._check_wish, self.submit)
@@ -322,15 +324,6 @@ class Studio:
         """
         self.archive.hurry()
         await self._work.stop(seconds)
-
-    async def add_model(self, folder: Path, person: Person) -> ModelInfo:
-        """Offer a model folder, also after a restart. Operators only."""
-        if not person.operator:
-            raise NotAllowed("model: only the operator may add a model folder")
-        model = await asyncio.to_thread(inspect, folder)
-        self.catalog.add_model(model)
-        await asyncio.to_thread(self._remember, model.folder)
-        return model
 
     async def _standing(self, job: Job) -> Event:
         match job.status:

@@ -170,7 +170,7 @@ def test_nothing_is_written_for_a_bad_request(tmp_path: Path) -> None:
                     await studio.submit(bad, ANNA)
             assert sum((await studio.counts()).values()) == 0
             with pytest.raises(NotAllowed):
-                await studio.add_model(tmp_path, ANNA)
+                await studio.models.add(str(tmp_path), ANNA)
 
     run(scenario)
 
@@ -466,7 +466,7 @@ def test_a_batch_does_not_hold_up_the_others_when_pictures_are_finished(tmp_path
 def test_an_offered_model_is_there_after_a_restart(tmp_path: Path, tiny_sd1: Path) -> None:
     async def scenario() -> None:
         async with service(tmp_path) as studio:
-            assert (await studio.add_model(tiny_sd1, OPERATOR)).name == "tiny-sd1"
+            assert (await studio.models.add(str(tiny_sd1), OPERATOR)).name == "tiny-sd1"
         async with service(tmp_path) as studio:
             job = await studio.submit(short(model="tiny-sd1"), ANNA)
             assert (await studio.wait(job.id)).record["model"]["name"] == "tiny-sd1"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from calotype import texts
 from calotype.catalog import Catalog
 from calotype.checkpoint import ModelInfo
 from calotype.errors import BadRequest, DatabaseError, ModelError, SetupError
+from calotype.models import add_from, check_operator, described
 from calotype_api.door import Json, door_of, object_of, person_of
 from calotype_api.errors import error_answer
 
@@ -51,6 +52,14 @@ async def list_models(request: Request) -> Response:
     return Json({"object": "list", "data": listed(door_of(request).studio.catalog)})
 
 
+@router.get("/v1/models/added")
+async def added_models(request: Request) -> Response:
+    """Every model with its folder and sha256. Operators only."""
+    check_operator(person_of(request))
+    catalog = door_of(request).studio.catalog
+    return Json({"object": "list", "data": [described(catalog, model) for model in catalog.models.values()]})
+
+
 @router.get("/v1/models/{name}")
 async def one_model(request: Request, name: str) -> Response:
     """One model by name."""
@@ -62,16 +71,37 @@ async def one_model(request: Request, name: str) -> Response:
 
 @router.post("/v1/models")
 async def add_model(request: Request) -> Response:
-    """Offer ``{"folder": path}``, a diffusers folder on this machine, until the service ends. Operators only."""
+    """Offer ``{"model": PATH_OR_HUB_ID}``, with ``name`` and ``sha256`` if wanted. Operators only."""
+    studio, person = door_of(request).studio, person_of(request)
+    check_operator(person)
+    with _of_the_request():
+        model = await add_from(studio.models, await object_of(request), person)
+    return Json(as_json(studio.catalog, model) | described(studio.catalog, model), 201)
+
+
+@router.delete("/v1/models/{name}")
+async def remove_model(request: Request, name: str) -> Response:
+    """Offer it no more. Operators only."""
     studio = door_of(request).studio
-    folder = (await object_of(request)).get("folder")
-    if not isinstance(folder, str) or not texts.is_sound(folder):
-        raise BadRequest.of("folder", "is not text; give the path of a diffusers model folder")
+    model = await studio.models.remove(name, person_of(request))
+    return Json(described(studio.catalog, model))
+
+
+@router.post("/v1/models/{name}/default")
+async def use_model(request: Request, name: str) -> Response:
+    """Use it where a request names none. Operators only."""
+    studio = door_of(request).studio
+    model = await studio.models.use(name, person_of(request))
+    return Json(described(studio.catalog, model))
+
+
+@contextmanager
+def _of_the_request() -> Iterator[None]:
+    """What is wrong with a folder, its operator can name anew: a 400."""
     try:
-        model = await studio.add_model(Path(folder), person_of(request))
+        yield
     except DatabaseError:
         raise
-    except (ModelError, SetupError) as error:  # of the folder, which the operator can name anew
+    except (ModelError, SetupError) as error:
         field, _, message = str(error).partition(": ")
         raise BadRequest.of(field, message) from None
-    return Json(as_json(studio.catalog, model), 201)

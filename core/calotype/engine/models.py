@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Mapping
@@ -13,13 +12,13 @@ from typing import Final
 
 import torch
 
-from calotype.checkpoint import ModelInfo
+from calotype.checkpoint import ModelInfo, fingerprint
 from calotype.engine import memory
 from calotype.engine.exact import CANDIDATES, fix_small_linears, probe_buckets
 from calotype.engine.hints import Hints, hints_of
 from calotype.engine.previews import Projection
 from calotype.errors import ModelError, SetupError
-from calotype.families import Folder, parts
+from calotype.families import parts
 from calotype.families.network import Inputs, Network, Shape, Signature
 from calotype.sampling import NoiseLevels
 
@@ -146,6 +145,12 @@ def load(info: ModelInfo, device: torch.device) -> LoadedModel:
     """Read a model folder into memory. Raises :class:`ModelError` in one line if it does not fit together."""
     parts.quiet()
     started = time.perf_counter()
+    sha256 = fingerprint(info)
+    if info.sha256 not in (None, sha256):
+        raise ModelError(
+            f"model: {info.name}: its files are not those that were added (sha256 {sha256[:12]}… instead of "
+            f"{str(info.sha256)[:12]}…); bring them back, or add it again: calotype models add"
+        )
     try:
         network = info.kind.load(info.folder, info.facts, device)
     except ModelError as error:
@@ -159,7 +164,7 @@ def load(info: ModelInfo, device: torch.device) -> LoadedModel:
     pooled = network.pooled()
     hints = None if pooled is None else hints_of(info.vocabulary, pooled, info.name)
     log.info("loaded %s on %s in %.1f s", info.name, device, time.perf_counter() - started)
-    return LoadedModel(info, _hash(info), device, network, projection, hints)
+    return LoadedModel(info, sha256, device, network, projection, hints)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -176,19 +181,3 @@ def resolve_device(wanted: str) -> torch.device:
         there = ", ".join(name for name, present in have.items() if present)
         raise SetupError(f"CALOTYPE_DEVICE: {wanted} is not available to this PyTorch; use auto or {there}")
     return torch.device(wanted)
-
-
-def _hash(info: ModelInfo) -> str:
-    """sha256 over the weights, configurations and words that shape a picture, in a fixed order."""
-    folder, opened = info.folder, Folder(info.folder)
-    files = [path for part in info.facts.parts for path in opened.weights(part)]
-    files += [folder / part / "config.json" for part in info.facts.parts]
-    files.append(folder / "scheduler" / "scheduler_config.json")
-    files += [path for words in info.facts.words for path in sorted((folder / words).iterdir())]
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -42,6 +42,7 @@ PIPELINES: dict[str, tuple[str, str, str]] = {
     "flux": ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
     "schnell": ("FluxPipeline", "", ""),
 }
+FLOWS = ("sd3", "sd3_without_t5", "flux", "schnell")
 CASES = [(name, place) for name, pipelines in PIPELINES.items() for place in range(3) if pipelines[place]]
 WHAT = ("text", "image", "inpaint")
 
@@ -92,7 +93,7 @@ def ours(bench: Any, name: str, what: str) -> tuple[torch.Tensor, torch.Tensor, 
     """Latents, the picture, the noise levels that were gone through, and all that the model knows."""
     fields: dict[str, Any] = {
         "prompt": "a blue cat", "seed": 3, "steps": STEPS, "sampler": "euler", "guidance": 3.0, "model": name,
-        "guidance_rescale": 0.0, "schedule": "simple" if name in ("sd3", "sd3_without_t5", "flux", "schnell") else "normal",
+        "guidance_rescale": 0.0, "schedule": "simple" if name in FLOWS else "normal",
     }  # fmt: skip
     if what != "text":
         fields |= {"init_image": stored(bench, picture()), "strength": 0.75}
@@ -129,8 +130,7 @@ def theirs(folder: Path, name: str, place: int, sigmas: list[float], levels: Any
     missing = {"text_encoder_3": None, "tokenizer_3": None} if name == "sd3_without_t5" else {}
     pipe = kind.from_pretrained(folder, local_files_only=True, **missing)
     pipe.set_progress_bar_config(disable=True)
-    flows = name in ("sd3", "sd3_without_t5", "flux", "schnell")
-    if flows:  # its shift is in our levels already
+    if name in FLOWS:  # its shift is in our levels already
         pipe.scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=1.0)
         sigmas = [sigma / (1 + sigma) for sigma in sigmas[:-1]]  # it adds the last one itself
     else:
@@ -147,7 +147,7 @@ def theirs(folder: Path, name: str, place: int, sigmas: list[float], levels: Any
         fields["max_sequence_length"] = 256
     if place > 0:
         fields |= {"image": picture(), "strength": 0.75, "num_inference_steps": STEPS}
-    if place == 1 and not flows:
+    if place == 1 and name not in FLOWS:
         del fields["height"], fields["width"]
     if place == 2:
         fields["mask_image"] = painted()
