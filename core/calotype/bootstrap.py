@@ -19,6 +19,7 @@ from calotype.engine.assignment import Host, HostListener
 from calotype.errors import CalotypeError, SetupError
 from calotype.home import Home
 from calotype.leader import Chore, Leader
+from calotype.loras import Loras
 from calotype.model_list import ModelList, recorded
 from calotype.moderation.prompts import PromptReview
 from calotype.plugins.registry import Registry
@@ -45,8 +46,9 @@ def catalog_for(settings: Settings) -> Catalog:
     """What can be asked for under these settings. No torch. Raises :class:`SetupError` or :class:`ModelError`."""
     registry = Registry.discover(settings.plugins, public=settings.public)
     models = [inspect(settings.model)] if settings.model is not None else []
-    catalog = Catalog(registry, [*models, inspect(EMBEDDED)])
-    added = ModelList(Home.of(settings).model_list)
+    home = Home.of(settings)
+    catalog = Catalog(registry, [*models, inspect(EMBEDDED)], Loras(home.loras))
+    added = ModelList(home.model_list)
     for each in added.all():
         try:
             catalog.add_model(recorded(inspect(each.folder, each.name), each))

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from calotype.checkpoint import ModelInfo
 from calotype.errors import BadRequest, Problem, SetupError
+from calotype.loras import Loras, check_weights, look, taken_out
 from calotype.plugins.registry import Registry
 from calotype.postprocess import PIXEL_LIMIT, PostProcessor
 from calotype.request import SEED_LIMIT, Options, Request, problems
@@ -25,8 +26,9 @@ log = logging.getLogger(__name__)
 class Catalog:
     """Models by name and the plugins' registry. The first model is the default."""
 
-    def __init__(self, registry: Registry, models: list[ModelInfo]) -> None:
+    def __init__(self, registry: Registry, models: list[ModelInfo], loras: Loras | None = None) -> None:
         self.registry = registry
+        self.loras = loras or Loras()
         self.models: Mapping[str, ModelInfo] = {}
         self._adding = threading.Lock()
         for model in models:
@@ -78,8 +80,11 @@ class Catalog:
         width = request.width or model.default_size[0]
         height = request.height or model.default_size[1]
         model.check_size(width, height)
+        prompt, loras = self._loras(request, model)
         resolved = request.model_copy(
             update={
+                "prompt": prompt,
+                "loras": loras,
                 "model": model.name,
                 "sampler": sampler.name,
                 "schedule": schedule.name,
@@ -137,6 +142,20 @@ class Catalog:
                 probe = self.resolve(Request(prompt="size", model=model.name, **fields))
                 choices.setdefault("{}x{}".format(*self.delivered_size(probe)), fields)
         return choices
+
+    def _loras(self, request: Request, model: ModelInfo) -> tuple[str, dict[str, float]]:
+        """The prompt without its tags; all LoRA that are wanted, each known and of a kind that may fit the model."""
+        prompt, tagged = taken_out(request.prompt)
+        if not prompt:
+            raise BadRequest.of("prompt", "has nothing but LoRA in it; describe the picture in a few words as well")
+        wanted = {**request.loras, **tagged}
+        check_weights(wanted)
+        for name in wanted:
+            sight = look(self.loras.find(name), name)
+            if sight.text_width not in (None, model.facts.text_width):
+                told = f"text of width {sight.text_width}; that of {model.name} is {model.facts.text_width}"
+                raise BadRequest.of(f"loras.{name}", f"is for another kind of model, with {told}")
+        return prompt, wanted
 
     def _plugin(self, field: str, asked: str, known: Mapping[str, T]) -> T:
         """A sampler or schedule by its name or an alias."""

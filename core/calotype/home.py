@@ -119,6 +119,11 @@ class Home:
             return None
 
     @property
+    def loras(self) -> Path:
+        """Folder of the operator's LoRA files."""
+        return self.folder / "loras"
+
+    @property
     def model_list(self) -> Path:
         """What is written down of the models that were added."""
         return self.folder / "models.json"

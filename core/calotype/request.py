@@ -108,6 +108,8 @@ class Request(BaseModel):
     images: Annotated[int, Field(ge=1, le=IMAGES_LIMIT)] = 1
     model: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_plain)] | None = None
     options: Options = Field(default_factory=dict)
+    loras: dict[str, Annotated[float, Field(ge=-4.0, le=4.0)]] = Field(default_factory=dict, max_length=5)
+    """LoRA files by name, with the weight of each. ``<lora:name:0.8>`` in the prompt says the same."""
     init_image: Annotated[str, AfterValidator(_sha256)] | None = None
     """The picture to start from instead of noise alone (SDEdit, Meng et al. 2022): its sha256 in the image store.
     Whether its person may use it is checked by :meth:`calotype.studio.Studio.submit`."""

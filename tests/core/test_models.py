@@ -152,8 +152,10 @@ def test_the_command_line(run: Run, tiny_sd1: Path, tmp_path: Path) -> None:
     assert run("remove", "mine").stdout == f"mine: removed; its files stay in {folder}\n"
     assert [each["name"] for each in json.loads(run("list", "--json").stdout)] == ["calotype-emoji"]
     for words, said in (
-        (("add", "nothing/there/is"), "is not there"), (("remove", "mine"), "is not one of calotype-emoji"),
-        (("add", "a model", "--sha256", "0" * 64), "not the one that you gave"), (("add", "x", "--name", "a b"), "name: "),
+        (("add", "nothing/there/is"), "is not there"),
+        (("remove", "mine"), "is not one of calotype-emoji"),
+        (("add", "a model", "--sha256", "0" * 64), "not the one that you gave"),
+        (("add", "x", "--name", "a b"), "name: "),
     ):  # fmt: skip
         done = run(*words)
         assert (done.returncode, done.stdout) == (2, ""), done

@@ -44,6 +44,7 @@ def as_it_stands(catalog: Catalog, job: Job, request: Request, model: ModelInfo,
         schedule_params=catalog.params(request, request.schedule),
         postprocess=catalog.postprocess_chain(request),
         reviews=registry.reviews,
+        loras=[(name, catalog.loras.find(name), weight) for name, weight in request.loras.items()],
         init_image=None if request.init_image is None else store.path(request.init_image),
         mask=None if request.mask is None else store.path(request.mask),
     )

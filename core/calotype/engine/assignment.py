@@ -35,6 +35,8 @@ class Assignment:
     """PNG file of the picture to start from, RGB, of any size; it stays where it is while the job runs."""
     reviews: Reviews = field(default_factory=Reviews)
     """Plugins that look at every finished picture."""
+    loras: Sequence[tuple[str, Path, float]] = ()
+    """Name, file and weight of each LoRA that it is made with."""
     mask: Path | None = None
     """PNG file of which part of that picture is repainted: what is white in it."""
 

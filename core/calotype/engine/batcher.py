@@ -14,6 +14,7 @@ from calotype.engine.models import LoadedModel, is_out_of_memory
 from calotype.engine.run import Run
 from calotype.engine.watchdog import Abandoned
 from calotype.errors import CalotypeError
+from calotype.families.adapters import Chosen
 
 log = logging.getLogger(__name__)
 Faults = dict[Run, CalotypeError]
@@ -69,24 +70,25 @@ def _predict(asked: Asked) -> tuple[list[torch.Tensor], float]:
 
     Returns the outputs, and the seconds of these calls.
     """
-    model, buckets = asked[0][0].denoiser.model, asked[0][0].fitting_buckets
+    one = asked[0][0]
+    model, loras, buckets = one.denoiser.model, one.denoiser.loras, one.fitting_buckets
     if buckets:
         rows = [row for _, rows in asked for row in rows]
         parts = [rows[start : start + buckets[-1]] for start in range(0, len(rows), buckets[-1])]
-        calls = [_call(model, part, bucket_for(len(part), buckets)) for part in parts]
+        calls = [_call(model, part, bucket_for(len(part), buckets), loras) for part in parts]
     else:  # no counts agree: each run's rows make calls of their own, always the same ones
-        calls = [_call(model, rows, len(rows)) for _, rows in asked]
+        calls = [_call(model, rows, len(rows), loras) for _, rows in asked]
     return [output for outputs, _ in calls for output in outputs], sum(seconds for _, seconds in calls)
 
 
-def _call(model: LoadedModel, rows: Sequence[Row], size: int) -> tuple[list[torch.Tensor], float]:
+def _call(model: LoadedModel, rows: Sequence[Row], size: int, loras: Chosen) -> tuple[list[torch.Tensor], float]:
     """One model call of ``size`` rows, padded with the first; the outputs of the real ones, and its seconds."""
     padded = [*rows, *[rows[0]] * (size - len(rows))]
     x = torch.stack([row.x for row in padded])
     t = torch.tensor([row.t for row in padded], dtype=torch.float32)
     inputs = {name: torch.stack([row.inputs[name] for row in padded]) for name in padded[0].inputs}
     begun = time.perf_counter()
-    outputs = model.predict(x, t, inputs)
+    outputs = model.predict(x, t, inputs, loras)
     return list(outputs[: len(rows)]), time.perf_counter() - begun
 
 

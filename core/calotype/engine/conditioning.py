@@ -8,6 +8,7 @@ from typing import Final
 from calotype.emphasis import plain
 from calotype.engine.hints import advise
 from calotype.engine.models import LoadedModel
+from calotype.families.adapters import Chosen
 from calotype.families.network import Prompt
 
 _CACHED: Final = 256
@@ -18,23 +19,24 @@ class TextEncoder:
     """Encodes by a model's own tokenizers and text encoders. Not for several threads at once."""
 
     def __init__(self) -> None:
-        self._cache: OrderedDict[tuple[str, str, bool], Prompt] = OrderedDict()
+        self._cache: OrderedDict[tuple[object, ...], Prompt] = OrderedDict()
 
-    def pair(self, model: LoadedModel, prompt: str, negative: str) -> tuple[Prompt, Prompt]:
+    def pair(self, model: LoadedModel, prompt: str, negative: str, loras: Chosen = ()) -> tuple[Prompt, Prompt]:
         """Prompt and negative prompt as the two rows of one model call: of the same length.
 
         The shorter one is filled up with windows of the empty prompt, which is what no guidance looks like. The
         length is part of the key by which runs share calls: nobody is filled up for somebody else's long prompt, so
         a picture stays the same in any company and a short prompt costs no more than before.
         """
-        found = self.encode(model, prompt), self.encode(model, negative, negative=True)
-        windows = max(each.windows for each in found)
-        first, second = (model.network.filled(each, windows) for each in found)
+        with model.network.adapters.use(loras):
+            found = self.encode(model, prompt, loras=loras), self.encode(model, negative, negative=True, loras=loras)
+            windows = max(each.windows for each in found)
+            first, second = (model.network.filled(each, windows) for each in found)
         return first, second
 
-    def encode(self, model: LoadedModel, text: str, *, negative: bool = False) -> Prompt:
+    def encode(self, model: LoadedModel, text: str, *, negative: bool = False, loras: Chosen = ()) -> Prompt:
         """The conditioning of a prompt, as long as it needs, or of what guidance leads away from."""
-        key = (model.sha256, text, negative)
+        key = (model.sha256, text, negative, tuple((lora.sha256, weight) for lora, weight in loras))
         if key not in self._cache:
             network = model.network
             self._cache[key] = network.encode_negative(text) if negative else network.encode_text(text)

@@ -11,6 +11,7 @@ import torch
 
 from calotype.engine.masks import Held
 from calotype.engine.models import LoadedModel
+from calotype.families.adapters import Chosen
 from calotype.families.network import Inputs, Signature, signature
 from calotype.sampling import Estimate, Query
 
@@ -35,6 +36,7 @@ class Denoiser:
     negative: Inputs
     guidance: float
     guidance_rescale: float
+    loras: Chosen = ()
     held: Held | None = None
     """What of the picture must not change, if part of it."""
 

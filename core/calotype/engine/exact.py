@@ -22,6 +22,15 @@ CANDIDATES: Final = (2, 3, 4, 6, 8, 12, 16)
 _ROWS: Final = 4
 
 
+def in_fixed_rows(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """A linear map; of (N, features) in groups of exactly four rows, padded with zeros."""
+    if x.dim() != 2:
+        return functional.linear(x, weight, bias)
+    rows = x.shape[0]
+    padded = functional.pad(x, (0, 0, 0, -rows % _ROWS))
+    return torch.cat([functional.linear(group, weight, bias) for group in torch.split(padded, _ROWS)])[:rows]
+
+
 class FixedRowsLinear(nn.Module):
     """A Linear layer that takes (N, features) in groups of exactly four rows, padded with zeros."""
 
@@ -32,12 +41,7 @@ class FixedRowsLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in) → (N, out); inputs with more dimensions pass as through a plain Linear."""
-        if x.dim() != 2:
-            return functional.linear(x, self.weight, self.bias)
-        rows = x.shape[0]
-        padded = functional.pad(x, (0, 0, 0, -rows % _ROWS))
-        out = [functional.linear(group, self.weight, self.bias) for group in torch.split(padded, _ROWS)]
-        return torch.cat(out)[:rows]
+        return in_fixed_rows(x, self.weight, self.bias)
 
 
 def fix_small_linears(module: nn.Module) -> None:

@@ -137,7 +137,7 @@ class InProcessHost:
         shape = model.latent_shape(*size)
         if info.facts.inpaints:
             inputs["picture"] = torch.zeros(1 + shape[0], *shape[1:])
-        model.buckets((shape, signature(inputs)))
+        model.buckets(Key(shape, signature(inputs)))
         model.decode(torch.zeros(shape))
 
     def _load(self, info: ModelInfo) -> LoadedModel:
@@ -164,9 +164,13 @@ class InProcessHost:
     # reading --------------------------------------------------------------------------------------------------
 
     def _read(self, resident: Resident, model: LoadedModel) -> None:
-        """Encode the picture that a job starts from, then let it in."""
+        """Read LoRA files, encode the picture that a job starts from, then let it in."""
         try:
             if self._residents.has(resident):
+                adapters = model.network.adapters
+                resident.loras = tuple(
+                    (adapters.read(f, name), weight) for name, f, weight in resident.assignment.loras
+                )
                 resident.start = self._starts.encode(model, resident.assignment)
                 self._admission.submit(partial(self._admit, resident, model))
         except Exception as error:  # noqa: BLE001 - whatever it is, this one job fails and the engine goes on
@@ -184,10 +188,11 @@ class InProcessHost:
             if model is None:
                 self._loading.submit(self._prepare, resident)
                 return
-            if resident.start is None and (assignment.init_image is not None or model.info.facts.inpaints):
+            starts = assignment.init_image is not None or model.info.facts.inpaints
+            if (resident.start is None and starts) or (resident.loras is None and assignment.loras):
                 self._reading.submit(self._read, resident, model)
                 return
-            prompt, negative = self._encoder.pair(model, request.prompt, request.negative_prompt)
+            prompt, negative = self._encoder.pair(model, request.prompt, request.negative_prompt, resident.loras or ())
             assert request.guidance is not None and request.width and request.height
             given = dict(model.network.conditions(request.width, request.height, request.guidance))
             if resident.start is not None and resident.start.picture is not None:
@@ -198,8 +203,9 @@ class InProcessHost:
                 {**negative.inputs, **given},
                 request.guidance,
                 request.guidance_rescale or 0.0,
+                resident.loras or (),
             )
-            if not model.knows(key := (resident.shape(model), denoiser.signature)):
+            if not model.knows(key := Key(resident.shape(model), denoiser.signature, denoiser.loras)):
                 self._loading.submit(self._prepare, resident, key)
                 return
             resident.runs = [Run(assignment, index, denoiser, resident.start) for index in range(request.images)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf, prod
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 
@@ -19,6 +19,7 @@ from calotype.engine.hints import Hints, hints_of
 from calotype.engine.previews import Projection
 from calotype.errors import ModelError, SetupError
 from calotype.families import parts
+from calotype.families.adapters import Chosen
 from calotype.families.network import Inputs, Network, Shape, Signature
 from calotype.sampling import NoiseLevels
 
@@ -29,8 +30,13 @@ PROBE_LIMIT: Final = 2e10
 machine: batching gains nothing there, and a probe would take minutes."""
 log = logging.getLogger(__name__)
 
-Key = tuple[Shape, Signature]
-"""What the calls of a model have in common that behave alike."""
+
+class Key(NamedTuple):
+    """What the calls of a model have in common that behave alike, and that can be one call."""
+
+    shape: Shape
+    signature: Signature
+    loras: Chosen = ()
 
 
 @dataclass
@@ -65,9 +71,12 @@ class LoadedModel:
         return self.network.levels(self.latent_shape(*self.info.default_size))
 
     @torch.inference_mode()
-    def predict(self, x: torch.Tensor, t: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+    def predict(self, x: torch.Tensor, t: torch.Tensor, inputs: Inputs, loras: Chosen = ()) -> torch.Tensor:
         """One call: (N, C, H, W), (N,) training steps, inputs with a leading N → (N, C, H, W), float32, on the CPU."""
-        return self.network.predict(x, t, inputs)
+        if not loras:
+            return self.network.predict(x, t, inputs)
+        with self.network.adapters.use(loras):
+            return self.network.predict(x, t, inputs)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """See :meth:`Network.decode`."""
@@ -94,7 +103,7 @@ class LoadedModel:
             took = time.perf_counter() - started
             self._buckets[key] = found
             told = f"row counts {found} agree" if found else "no row counts agree: pictures do not share calls"
-            log.debug("%s, latents %s, inputs %s, %.1f s: %s", self.info.name, *key, took, told)
+            log.debug("%s, latents %s, inputs %s, %.1f s: %s", self.info.name, *key[:2], took, told)
         return self._buckets[key]
 
     def fitting(self, key: Key) -> tuple[int, ...]:
@@ -114,8 +123,8 @@ class LoadedModel:
         x, t, inputs = self._samples(key)
         self._tried[key] = time.monotonic()
         try:
-            self.predict(x, t, inputs)  # the first call of a kind takes more, once
-            peak = memory.peak(self.device, lambda: self.predict(x, t, inputs))
+            self.predict(x, t, inputs, key.loras)  # the first call of a kind takes more, once
+            peak = memory.peak(self.device, lambda: self.predict(x, t, inputs, key.loras))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -125,16 +134,18 @@ class LoadedModel:
     def _probe(self, key: Key) -> tuple[int, ...]:
         if self.device.type != "cpu":
             return CANDIDATES  # no promise of equal bits there; a few shapes keep its caches warm
-        if self.info.parameters * prod(key[0][1:]) > PROBE_LIMIT:
+        if self.info.parameters * prod(key.shape[1:]) > PROBE_LIMIT:
             return ()
         x, t, inputs = self._samples(key)
-        return probe_buckets(
-            lambda rows: self.predict(x[rows], t[rows], {name: value[rows] for name, value in inputs.items()})
-        )
+
+        def call(rows: Sequence[int]) -> torch.Tensor:
+            return self.predict(x[rows], t[rows], {name: value[rows] for name, value in inputs.items()}, key.loras)
+
+        return probe_buckets(call)
 
     def _samples(self, key: Key) -> tuple[torch.Tensor, torch.Tensor, Mapping[str, torch.Tensor]]:
         """Two rows of something: arguments of :meth:`predict`."""
-        shape, inputs = key
+        shape, inputs, _ = key
         generator = torch.Generator().manual_seed(0)
         x = torch.randn((2, *shape), generator=generator)
         t = torch.rand(2, generator=generator) * self.levels.steps

@@ -16,6 +16,7 @@ from calotype.engine.run import Run
 from calotype.engine.starting import Start
 from calotype.engine.watchdog import Abandoned
 from calotype.events import Preview
+from calotype.families.adapters import Chosen
 from calotype.families.network import Shape
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ class Resident:
     assignment: Assignment
     start: Start | None = None
     """The picture that it starts from, once it is encoded; None for a start from noise."""
+    loras: Chosen | None = None
+    """What it is made with, once it is read."""
     runs: list[Run] = field(default_factory=list)
     pictures: dict[int, Rendered] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -69,6 +72,7 @@ class Resident:
         return {
             "model": {"name": model.info.name, "family": model.info.family, "sha256": model.sha256},
             "dtype": "float32",
+            **({"loras": self._loras()} if self.loras else {}),
             "row_buckets": list(run.buckets),
             "timings": {
                 "admission_s": round(self.admitted - self.joined, 4),
@@ -80,6 +84,10 @@ class Resident:
                 **{f"{stage}_s": round(sum(p.seconds[stage] for p in pictures), 4) for stage in pictures[0].seconds},
             },
         }
+
+    def _loras(self) -> list[dict[str, Any]]:
+        chosen = zip(self.assignment.loras, self.loras or (), strict=True)
+        return [{"name": name, "weight": weight, "sha256": lora.sha256} for (name, _, weight), (lora, _) in chosen]
 
     def stop(self) -> None:
         """Stop its samplers where they stand."""

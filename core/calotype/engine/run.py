@@ -76,8 +76,8 @@ class Run:
 
     @property
     def key(self) -> Key:
-        """Shapes of what its rows hold."""
-        return self.shape, self.denoiser.signature
+        """Shapes of what its rows hold, and the LoRA that it is made with."""
+        return Key(self.shape, self.denoiser.signature, self.denoiser.loras)
 
     @property
     def batching_key(self) -> tuple[str, Key]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,8 +33,11 @@ class Clip:
     one_window: bool = False
     """What is beyond the first window is not read."""
 
+    under: Callable[[], object] = tuple
+    """What else the encoder's output depends on just now."""
+
     def __post_init__(self) -> None:
-        self._empty: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._empty: tuple[object, torch.Tensor] | None = None
 
     def encode(self, text: str) -> Encoded:
         """A prompt, as long as it needs.
@@ -53,7 +56,7 @@ class Clip:
     def filled(self, hidden: torch.Tensor, windows: int) -> torch.Tensor:
         """Up to so many windows with the empty prompt, which is what no guidance looks like."""
         have = hidden.shape[0] // self.window
-        return torch.cat([hidden, *[self._nothing()[0]] * (windows - have)]) if have < windows else hidden
+        return torch.cat([hidden, *[self._nothing()] * (windows - have)]) if have < windows else hidden
 
     @torch.inference_mode()
     def pooled(self, phrases: Sequence[str]) -> torch.Tensor:
@@ -78,13 +81,15 @@ class Clip:
         weights[1 : len(tokens) + 1, 0] = torch.tensor([token.weight for token in tokens])
         if (weights == 1).all():
             return hidden, pooled
-        empty = self._nothing()[0]
+        empty = self._nothing()
         return torch.where(weights == 1, hidden, empty + weights * (hidden - empty)), pooled
 
-    def _nothing(self) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._empty is None:
-            self._empty = self._run([])
-        return self._empty
+    def _nothing(self) -> torch.Tensor:
+        """Hidden states of the empty prompt."""
+        under = self.under()
+        if self._empty is None or self._empty[0] != under:
+            self._empty = under, self._run([])[0]
+        return self._empty[1]
 
     @torch.inference_mode()
     def _run(self, numbers: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:

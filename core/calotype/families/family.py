@@ -53,6 +53,8 @@ class Facts:
     """Tokens that are read of a prompt at once."""
     native: int
     """Pixels a side of the pictures that it was trained with."""
+    text_width: int
+    """Width of the text that its denoising network attends to; what tells whether a LoRA may fit."""
     patch: int = 1
     """Latents a side that the network takes together: sides are multiples of this times ``vae_scale`` pixels."""
     guidance: Guidance = "pair"

@@ -39,6 +39,7 @@ class Flux(Family):
             vae_scale=vae_scale(vae),
             tokens=T5_LENGTHS["input" if guided else "none"],
             native=1024,
+            text_width=int(transformer["joint_attention_dim"]),
             patch=2,
             guidance="input" if guided else "none",
             defaults=DEV if guided else SCHNELL,

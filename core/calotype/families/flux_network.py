@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,10 @@ class FluxNetwork(FlowNetwork):
         """See :class:`Network`."""
         yield from super().modules()
         yield from (self.clip.encoder, self.t5.encoder)
+
+    def readers(self) -> Mapping[str, Clip]:
+        """See :class:`Network`."""
+        return {"text_encoder": self.clip}
 
     def encode_text(self, text: str) -> Prompt:
         """See :class:`Network`."""

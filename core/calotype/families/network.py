@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
 from torch import nn
 
+from calotype.families.adapters import Adapters
+from calotype.families.clip import Clip
 from calotype.families.laws import Law
 from calotype.sampling import NoiseLevels
 
@@ -88,6 +91,21 @@ class Network(ABC):
     @abstractmethod
     def encode(self, rgb: torch.Tensor) -> torch.Tensor:
         """(3, H, W) RGB in 0 … 1 → (C, H, W) latents: the inverse of :meth:`decode`. One picture at a time."""
+
+    def readers(self) -> Mapping[str, Clip]:
+        """Text encoders that LoRA files may change, as ``text_encoder`` and ``text_encoder_2``."""
+        return {}
+
+    @cached_property
+    def adapters(self) -> Adapters:
+        """What LoRA files add to it."""
+        config = getattr(self.denoiser, "config", {})
+        layers = config.get("layers_per_block")
+        parts = {"denoiser": self.denoiser, **{name: clip.encoder for name, clip in self.readers().items()}}
+        adapters = Adapters(parts, layers if isinstance(layers, int) else None)
+        for clip in self.readers().values():
+            clip.under = adapters.here
+        return adapters
 
     def pooled(self) -> Callable[[Sequence[str]], torch.Tensor] | None:
         """Phrases → (N, D) vectors of their meaning, for hints; None if it has none that are fit."""

@@ -38,6 +38,7 @@ class StableDiffusion3(Family):
             vae_scale=scale,
             tokens=int(text["max_position_embeddings"]),
             native=int(transformer["sample_size"]) * scale,
+            text_width=int(transformer["joint_attention_dim"]),
             patch=int(transformer["patch_size"]),
             defaults=DEFAULTS,
         )

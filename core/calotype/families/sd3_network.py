@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +44,10 @@ class SD3Network(FlowNetwork):
         yield from (clip.encoder for clip in self.clips)
         if self.t5 is not None:
             yield self.t5.encoder
+
+    def readers(self) -> Mapping[str, Clip]:
+        """See :class:`Network`."""
+        return {"text_encoder": self.clips[0], "text_encoder_2": self.clips[1]}
 
     def encode_text(self, text: str) -> Prompt:
         """See :class:`Network`. Without a T5 its sequence is zeros, which the model was trained with as well."""

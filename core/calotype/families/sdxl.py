@@ -37,6 +37,7 @@ class StableDiffusionXL(Family):
             vae_scale=scale,
             tokens=int(text["max_position_embeddings"]),
             native=int(unet["sample_size"]) * scale,
+            text_width=int(unet["cross_attention_dim"]),
             guidance="pair" if unet.get("time_cond_proj_dim") is None else "input",
             inpaints=unet["in_channels"] != unet["out_channels"],
             defaults=TURBO if is_turbo(folder) else _BASE,

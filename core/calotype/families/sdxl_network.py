@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ class XLNetwork(UNetNetwork):
         """See :class:`Network`."""
         yield from super().modules()
         yield self.second.encoder
+
+    def readers(self) -> Mapping[str, Clip]:
+        """See :class:`Network`."""
+        return {"text_encoder": self.clip, "text_encoder_2": self.second}
 
     def encode_text(self, text: str) -> Prompt:
         """See :class:`Network`: the hidden states of both side by side."""

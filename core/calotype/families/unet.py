@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,10 @@ class UNetNetwork(Network):
     def modules(self) -> Iterator[nn.Module]:
         """See :class:`Network`."""
         yield from (self.unet, self.vae, self.clip.encoder)
+
+    def readers(self) -> Mapping[str, Clip]:
+        """See :class:`Network`."""
+        return {"text_encoder": self.clip}
 
     def levels(self, shape: Shape) -> NoiseLevels:
         """See :class:`Network`: the same for all shapes."""
