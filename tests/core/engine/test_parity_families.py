@@ -19,6 +19,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image
 from safetensors.torch import save_file
 
+import families_table
 from calotype.catalog import Catalog
 from calotype.checkpoint import inspect
 from calotype.engine.batcher import tick
@@ -234,3 +235,7 @@ def test_parity_of_family(families: Any, folder: Callable[[str], Path], name: st
 
 def test_parity_is_stated_for_every_family(families: Any) -> None:
     assert {model.family for model in families.catalog.models.values()} == {family.name for family in BUNDLED}
+
+
+def test_the_readme_says_what_is_tested_here() -> None:
+    assert families_table.written() == families_table.table({(name, WHAT[place]) for name, place in [*CASES, *LORAS]})
