@@ -38,8 +38,7 @@ def person_of(request: gr.Request) -> Person:
     """The visitor by their cookie; without one, as long as their tab is open: by Gradio's session.
 
     The browser chooses that session's name, so it names nobody else: not whom a cookie or an account stands for, nor a
-    tab at another address. It proves nothing either, so what is one's own alone (links, taking along, erasing) is not
-    for such a visitor.
+    tab at another address. Who knows the name of a tab at their own address is in that tab.
     """
     called = getattr(request, "request", None)
     visitor: Person | None = called.scope.get(SCOPE) if called is not None else None
@@ -48,7 +47,7 @@ def person_of(request: gr.Request) -> Person:
     session = request.session_hash or secrets.token_hex(16)  # a direct call without a session is nobody's twice
     address = visitor.address if visitor is not None else None
     digest = hashlib.sha256(f"{address}:{session}".encode(errors="replace")).hexdigest()[:32]
-    return Person(key=f"tab:{digest}", name="visitor", role=VISITOR, address=address, shared=True)
+    return Person(key=f"tab:{digest}", name="visitor", role=VISITOR, address=address)
 
 
 class Handlers:

@@ -62,10 +62,9 @@ def test_who_a_visitor_is() -> None:
     assert of(cookie) == cookie
     tabs = [of(unknown), of(elsewhere), of(None), of(unknown, "other"), of(unknown, cookie.key), of(unknown, "\ud800")]
     assert len({tab.key for tab in tabs}) == len(tabs)
-    assert all(re.fullmatch("tab:[0-9a-f]{32}", tab.key) and tab.shared for tab in tabs)
-    assert (
-        of(unknown) == tabs[0] == Person(tabs[0].key, "visitor", role="visitor", address=unknown.address, shared=True)
-    )
+    assert all(re.fullmatch("tab:[0-9a-f]{32}", tab.key) for tab in tabs)
+    expected = Person(tabs[0].key, "visitor", role="visitor", address=unknown.address)
+    assert of(unknown) == tabs[0] == expected
 
 
 def test_refusals_are_words() -> None:

@@ -13,7 +13,7 @@ from calotype.images.intake import encode
 from calotype.images.store import ImageStore, name_of
 from calotype.job import Picture
 from calotype.ledger import Ledger, open_ledger
-from calotype.ledger.blocked import REMOVED
+from calotype.ledger.removed import REMOVED
 from calotype.moderation.office import Office, as_json, fingerprint, names_of
 from calotype.person import OPERATOR, Person
 from calotype.plugins.testing import picture

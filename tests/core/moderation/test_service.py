@@ -20,7 +20,7 @@ from calotype.events import Event, Failed, Finished, Stepped
 from calotype.home import Home
 from calotype.images.intake import encode
 from calotype.job import Job, JobStatus
-from calotype.ledger.blocked import REMOVED
+from calotype.ledger.removed import REMOVED
 from calotype.person import OPERATOR, Person
 from calotype.plugins.testing import picture
 from calotype.request import Request
