@@ -127,19 +127,19 @@ def _vae(channels: int = 4, **more: object) -> object:
 def _clip(width: int = 32, *, projection: bool = False, **more: object) -> object:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    config = CLIPTextConfig(
-        vocab_size=8389,
-        hidden_size=width,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        max_position_embeddings=77,
-        bos_token_id=8387,
-        eos_token_id=8388,
-        pad_token_id=8388,
-        projection_dim=width,
-        **more,
-    )
+    plain = {
+        "vocab_size": 8389,
+        "hidden_size": width,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 77,
+        "bos_token_id": 8387,
+        "eos_token_id": 8388,
+        "pad_token_id": 8388,
+        "projection_dim": width,
+    }
+    config = CLIPTextConfig(**{**plain, **more})
     return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config)
 
 

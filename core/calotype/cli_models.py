@@ -22,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing els
 
 @models_app.command("add")
 def add(
-    model: Annotated[str, typer.Argument(metavar="PATH|HUB_ID", help="A diffusers folder, or a hub id: org/name.")],
+    model: Annotated[str, typer.Argument(metavar="PATH|HUB_ID", help="A diffusers folder, a file, or a hub id.")],
     name: Annotated[str | None, typer.Option(help="How it is asked for. [default: that of its folder]")] = None,
     sha256: Annotated[str | None, typer.Option(help="What its files must be, as list --json shows it.")] = None,
     as_json: AsJson = False,

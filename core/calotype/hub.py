@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from calotype.errors import ModelError
+from calotype.single_file import convert
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _PICKLES: Final = (".ckpt", ".pt", ".pth", ".bin")
@@ -14,8 +15,10 @@ _WANTED: Final = ("*.json", "*.txt", "*.model", "*.safetensors")
 _FAR: Final = "it is not in the cache (HF_HOME), and"
 
 
-def fetched(what: str) -> Path:
+def fetched(what: str, converted: Path | None = None) -> Path:
     """The folder: where it is, or where the hub's cache has it once it is fetched. Blocks.
+
+    A single safetensors file is written out as a folder in ``converted``, by its name, once.
 
     Raises :class:`ModelError` in one line for what is neither, for files that can run any code, and where there is no
     network.
@@ -28,6 +31,8 @@ def fetched(what: str) -> Path:
             f"model: {what} is a pickle file, which can run any code; convert it to a diffusers folder of safetensors "
             "in a place that you can throw away (diffusers: convert_original_stable_diffusion_to_diffusers.py)"
         )
+    if path.suffix.lower() == ".safetensors" and path.is_file() and converted is not None:
+        return convert(path.absolute(), converted / path.stem)
     if path.is_file():
         raise ModelError(f"model: {what} is a file; give the folder in diffusers' layout that it belongs to")
     if not _ID.fullmatch(what) or what.startswith((".", "~")):

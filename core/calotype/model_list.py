@@ -26,6 +26,8 @@ class ModelList:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self.converted = file.with_name("models")
+        """Folder of what was written out of single files."""
 
     def all(self) -> list[Added]:
         """In the order in which they were added, also those whose folder is gone."""

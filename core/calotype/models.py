@@ -29,7 +29,7 @@ class Models:
         self._catalog, self._added = catalog, added
 
     async def add(self, what: str, by: Person, name: str | None = None, sha256: str | None = None) -> ModelInfo:
-        """Offer a model, also after a restart: a folder in diffusers' layout, or a repository of the hub by its id.
+        """Offer a model, also after a restart: a folder in diffusers' layout, a single file, or a hub id.
 
         All its files are read once, and their sha256 is written down: whenever it is loaded they must be those. With
         ``sha256`` they must be so already. One that is offered from that folder already stays as it is unless a name
@@ -38,7 +38,8 @@ class Models:
         """
         check_operator(by)
         check_words(name, sha256)
-        folder = await asyncio.to_thread(fetched, what)
+        converted = None if self._added is None else self._added.converted
+        folder = await asyncio.to_thread(fetched, what, converted)
         known = next((m for m in self._catalog.models.values() if m.folder == folder.resolve()), None)
         if known is not None and name in (None, known.name) and sha256 in (None, known.sha256):
             return known

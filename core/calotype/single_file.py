@@ -11,8 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,7 +130,9 @@ def unet_config(layout: Layout) -> dict[str, Any]:
     proj = next(k for k in layout.shapes if k.startswith(UNET) and k.endswith(".proj_in.weight"))
     heads: Any = 8 if layout.family == "sd1" else [max(1, each // _HEAD) for each in channels]
     config: dict[str, Any] = {
-        "sample_size": {"sd1": 64, "sd2": 96 if layout.prediction == "v_prediction" else 64, "sdxl": 128}[layout.family],
+        "sample_size": {"sd1": 64, "sd2": 96 if layout.prediction == "v_prediction" else 64, "sdxl": 128}[
+            layout.family
+        ],
         "in_channels": first[1],
         "out_channels": layout.shape(f"{UNET}out.2.weight")[0],
         "block_out_channels": channels,
@@ -152,6 +153,13 @@ def unet_config(layout: Layout) -> dict[str, Any]:
             "projection_class_embeddings_input_dim": label[1],
         }
     return config
+
+
+def _native(layout: Layout) -> int:
+    """Latents a side that it was trained with."""
+    if layout.family == "sd2":
+        return 96 if layout.prediction == "v_prediction" else 64
+    return 128 if layout.family == "sdxl" else 64
 
 
 def vae_config(layout: Layout) -> dict[str, Any]:
@@ -201,6 +209,7 @@ def text_configs(layout: Layout) -> Iterator[tuple[str, dict[str, Any]]]:
 def _write(layout: Layout, folder: Path) -> None:
     from safetensors.torch import load_file
 
+    from calotype.families import clip_words
     from calotype.families.parts import quiet
 
     quiet()
@@ -209,9 +218,10 @@ def _write(layout: Layout, folder: Path) -> None:
     _write_diffusers(layout, folder, tensors)
     for name, (prefix, config) in zip(names, text_configs(layout), strict=False):
         _write_text(folder / name, prefix, config, tensors, projected=name == "text_encoder_2")
-        from calotype.families import clip_words
 
-        clip_words.write(folder / name.replace("text_encoder", "tokenizer"), **({"pad": "!"} if "model" in prefix else {}))
+        clip_words.write(
+            folder / name.replace("text_encoder", "tokenizer"), **({"pad": "!"} if "model" in prefix else {})
+        )
     _write_index(layout, folder)
 
 
@@ -226,7 +236,7 @@ def _write_diffusers(layout: Layout, folder: Path, tensors: Mapping[str, Any]) -
     ):
         network = kind(**config)
         made = renamed(dict(tensors), network.config)
-        _fill(layout, name, network, made)
+        _fill(name, network, made)
         network.save_pretrained(folder / name)
 
 
@@ -250,19 +260,21 @@ def _write_text(
     kept = {key: value for key, value in fitted.items() if last not in key and not key.endswith("position_ids")}
     if "text_projection.weight" not in known:
         kept.pop("text_projection.weight", None)
-    _fill(None, folder.name, network, kept)
+    _fill(folder.name, network, kept)
     network.save_pretrained(folder)
 
 
-def _fill(layout: Layout | None, part: str, network: Any, tensors: Mapping[str, Any]) -> None:
+def _fill(part: str, network: Any, tensors: Mapping[str, Any]) -> None:
     """Every weight of the network from a tensor of its shape. Raises :class:`ModelError`."""
     known = network.state_dict()
     strange = [key for key in tensors if key not in known]
     missing = [key for key in known if key not in tensors and not key.endswith("position_ids")]
     wrong = [key for key in known if key in tensors and tensors[key].numel() != known[key].numel()]
-    for what, keys in (("lacks", missing), ("has, and nobody knows,", strange), ("has in another shape", wrong)):
+    for what, keys in (("lacks", missing), ("does not know", strange), ("has another shape for", wrong)):
         if keys:
-            raise ModelError(f"model: its {part} {what} {len(keys)} of the weights that it should have, such as {keys[0]}")
+            raise ModelError(
+                f"model: its {part} {what} {len(keys)} of the weights that it should have, such as {keys[0]}"
+            )
     dtype = next(iter(tensors.values())).dtype
     network.load_state_dict({key: value.reshape(known[key].shape) for key, value in tensors.items()}, strict=False)
     network.to(dtype)

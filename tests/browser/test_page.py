@@ -93,7 +93,8 @@ def paint(page: Page, prompt: str, count: int = 1) -> str:
 def set_number(page: Page, label: str, value: int) -> None:
     field = page.get_by_role("spinbutton", name=label).first
     field.fill(str(value))
-    field.blur()
+    field.press("Tab")
+    expect(field).to_have_value(str(value))
 
 
 def begin_long(page: Page) -> None:

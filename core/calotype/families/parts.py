@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
+_IMPORTING: Final = threading.Lock()
+
 
 def quiet() -> None:
-    """The libraries' own bars and warnings are nothing for our log."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
+    """Imports what every model needs; the libraries' own bars and warnings are nothing for our log.
+
+    One thread at a time: their lazy imports do not bear two, of an engine that starts and of a file that is converted.
+    """
+    with _IMPORTING:
+        from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel  # noqa: F401
+        from diffusers.utils import logging as diffusers_logging
+        from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer  # noqa: F401
+        from transformers.utils import logging as transformers_logging
 
     diffusers_logging.disable_progress_bar()
     diffusers_logging.set_verbosity_error()
