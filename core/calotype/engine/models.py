@@ -159,7 +159,7 @@ def load(info: ModelInfo, device: torch.device) -> LoadedModel:
     sha256 = fingerprint(info)
     if info.sha256 not in (None, sha256):
         raise ModelError(
-            f"model: {info.name}: its files are not those that were added (sha256 {sha256[:12]}… instead of "
+            f"model: {info.name}: the files in {info.folder} are not those that were added (sha256 {sha256[:12]}… instead of "
             f"{str(info.sha256)[:12]}…); bring them back, or add it again: calotype models add"
         )
     try:

@@ -85,7 +85,7 @@ def calls(own: Bench, monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     made: list[torch.Size] = []
     real = LoadedModel.predict
 
-    def predict(model: LoadedModel, x: torch.Tensor, t: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+    def predict(model: LoadedModel, x: torch.Tensor, t: torch.Tensor, inputs: Inputs, *_: Any) -> torch.Tensor:
         made.append(inputs["hidden"].shape)
         return real(model, x, t, inputs)
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from calotype.checkpoint import EMBEDDED, inspect
 from calotype.engine.exact import CANDIDATES, FixedRowsLinear, bucket_for, fix_small_linears, probe_buckets
+from calotype.engine.models import Key
 
 
 def test_fixed_rows_linear_equals_linear_and_ignores_its_company() -> None:
@@ -68,7 +69,7 @@ def test_the_embedded_model_has_room_to_batch(bench: object) -> None:
     bench.alone(steps=1)  # type: ignore[attr-defined]
     model = bench.host._shelf.find(inspect(EMBEDDED))  # type: ignore[attr-defined]
     for tokens in (24, 48):  # of a prompt within the text encoder's window, and of one of two windows
-        key = (12, 16, 16), (("hidden", (tokens, 256)),)
+        key = Key((12, 16, 16), (("hidden", (tokens, 256)),))
         buckets = model.buckets(key)
         assert set(buckets) <= set(CANDIDATES)
         assert len(buckets) >= 2

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calotype.checkpoint import EMBEDDED, inspect
+from calotype.checkpoint import EMBEDDED, fingerprint, inspect
 from calotype.engine import models
 from calotype.engine.hints import CLOSE, Encode, Hints, advise, hints_of
 from calotype.vocabulary import Vocabulary
@@ -176,4 +176,4 @@ def test_the_vocabulary_is_no_part_of_a_models_hash(tiny_sd1: Path, tmp_path: Pa
     (folder / "vocabulary.json").write_text('{"concepts": {"cat": []}}')
     info = inspect(folder)
     assert info.vocabulary is not None
-    assert models._hash(info) == models._hash(inspect(tiny_sd1)), "it shapes no picture"
+    assert fingerprint(info) == fingerprint(inspect(tiny_sd1)), "it shapes no picture"

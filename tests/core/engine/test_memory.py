@@ -16,7 +16,7 @@ import torch
 from calotype.catalog import Catalog
 from calotype.checkpoint import EMBEDDED, inspect, weights_size
 from calotype.engine import memory
-from calotype.engine.models import LoadedModel, load
+from calotype.engine.models import Key, LoadedModel, load
 from calotype.engine.shelf import Shelf
 from calotype.families.network import Inputs
 from calotype.plugins.registry import Registry
@@ -183,7 +183,7 @@ def test_calls_keep_to_what_is_free(
     bench: Any, sizes: list[int], monkeypatch: pytest.MonkeyPatch, rows: float, most: int
 ) -> None:
     model = bench.host._shelf.find(inspect(EMBEDDED))
-    key = model.latent_shape(64, 64), (("hidden", (model.info.tokens, 256)),)
+    key = Key(model.latent_shape(64, 64), (("hidden", (model.info.tokens, 256)),))
     row = model._row_bytes[key]
     assert row > 100_000
     assert {2, 4, 8} <= set(model.buckets(key))
@@ -213,7 +213,7 @@ def test_only_what_cannot_be_run_at_all_fails(bench: Any, monkeypatch: pytest.Mo
     alone, _ = in_company(bench)
     predict = LoadedModel.predict
 
-    def picky(self: LoadedModel, x: torch.Tensor, t: torch.Tensor, inputs: Inputs) -> torch.Tensor:
+    def picky(self: LoadedModel, x: torch.Tensor, t: torch.Tensor, inputs: Inputs, *_: Any) -> torch.Tensor:
         if any(torch.equal(row, marks) for row in inputs["hidden"]):
             raise torch.OutOfMemoryError("no memory for this one")
         return predict(self, x, t, inputs)
