@@ -159,8 +159,8 @@ def load(info: ModelInfo, device: torch.device) -> LoadedModel:
     sha256 = fingerprint(info)
     if info.sha256 not in (None, sha256):
         raise ModelError(
-            f"model: {info.name}: the files in {info.folder} are not those that were added (sha256 {sha256[:12]}… instead of "
-            f"{str(info.sha256)[:12]}…); bring them back, or add it again: calotype models add"
+            f"model: {info.name}: the files in {info.folder} are not those that were added (sha256 {sha256[:12]}… "
+            f"instead of {str(info.sha256)[:12]}…); bring them back, or add it again: calotype models add"
         )
     try:
         network = info.kind.load(info.folder, info.facts, device)
