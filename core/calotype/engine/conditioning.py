@@ -10,9 +10,13 @@ from calotype.engine.hints import advise
 from calotype.engine.models import LoadedModel
 from calotype.families.adapters import Chosen
 from calotype.families.network import Prompt
+from calotype.request import Request
 
 _CACHED: Final = 256
 """Windows of text whose conditioning is remembered: 60 MB for Stable Diffusion 1.5."""
+
+
+_IGNORED: Final = "this model was distilled from guided ones: it takes no negative prompt"
 
 
 class TextEncoder:
@@ -46,8 +50,10 @@ class TextEncoder:
         return self._cache[key]
 
 
-def notes(model: LoadedModel, prompt: Prompt, text: str, job_id: str) -> tuple[str, ...]:
+def notes(model: LoadedModel, prompt: Prompt, request: Request, job_id: str) -> tuple[str, ...]:
     """What can be said of a prompt's pictures before they are there. Does not raise; the log names the job."""
+    text = request.prompt
+    ignored = request.negative_prompt and model.info.facts.guidance != "pair"
     lost = f"the last {prompt.tokens_lost} tokens of the prompt did not fit and were not read"
     hint = advise(model.hints, plain(text), job_id)
-    return tuple(filter(None, (lost if prompt.tokens_lost else None, hint)))
+    return tuple(filter(None, (lost if prompt.tokens_lost else None, _IGNORED if ignored else None, hint)))

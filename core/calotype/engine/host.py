@@ -214,7 +214,7 @@ class InProcessHost:
         except BaseException as error:  # noqa: BLE001 - a stranger's code may even raise SystemExit
             self._fail(resident, error)
             return
-        resident.notes = notes(model, prompt, request.prompt, assignment.job_id)
+        resident.notes = notes(model, prompt, request, assignment.job_id)
         resident.admitted = time.perf_counter()
         self._ticking.enter(resident)
 

@@ -171,6 +171,7 @@ def load(info: ModelInfo, device: torch.device) -> LoadedModel:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise ModelError(f"model: {info.name} could not be loaded: {first_line}") from error
     fix_small_linears(network.denoiser)
+    _ = network.adapters  # made here and now: several threads ask for it later
     projection = Projection.fit(network.decode, info.latent_channels, info.vae_scale)
     pooled = network.pooled()
     hints = None if pooled is None else hints_of(info.vocabulary, pooled, info.name)

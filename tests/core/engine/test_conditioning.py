@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from calotype.engine import conditioning as module
-from calotype.engine.conditioning import TextEncoder, notes
+from calotype.engine.conditioning import _IGNORED, TextEncoder, notes
 from calotype.engine.models import LoadedModel
 from calotype.families.clip import Clip
+from calotype.request import Request
 
 TINY = "tiny-sd1"
 
@@ -119,16 +121,27 @@ def test_the_latest_prompts_are_remembered(embedded: LoadedModel, monkeypatch: p
     assert windows("cat " * 170) == 0, "the latest prompt is kept, however long"
 
 
+def wish(text: str, negative: str = "") -> Request:
+    return Request(prompt=text, negative_prompt=negative)
+
+
+def test_what_is_noted_of_a_negative_prompt_that_is_not_read(embedded: LoadedModel) -> None:
+    prompt = TextEncoder().encode(embedded, "cat")
+    distilled = replace(embedded, info=replace(embedded.info, facts=replace(embedded.info.facts, guidance="input")))
+    for model, negative, said in ((embedded, "ugly", ()), (distilled, "", ()), (distilled, "ugly", (_IGNORED,))):
+        assert notes(model, prompt, wish("cat", negative), "job") == said
+
+
 def test_what_is_noted_of_a_prompt(embedded: LoadedModel) -> None:
     encoder = TextEncoder()
     for text, said in (
         ("cat " * 176, ()),
         ("cat " * 179, ("the last 3 tokens of the prompt did not fit and were not read",)),
     ):
-        assert notes(embedded, encoder.encode(embedded, text), text, "job") == said
+        assert notes(embedded, encoder.encode(embedded, text), wish(text), "job") == said
     assert embedded.info.vocabulary is not None
     first, last = next(name for name, _ in embedded.info.vocabulary.concepts if name.count(" ") == 1).split()
     for text in (f"({first}) {last}", f"({first}:1.3) ({last}:0.9)", r"\(blue\) cat", "((cat)), [dog]"):
-        assert notes(embedded, encoder.encode(embedded, text), text, "job") == (), text
-    (hint,) = notes(embedded, encoder.encode(embedded, "(xqzptv:1.2)"), "(xqzptv:1.2)", "job")
+        assert notes(embedded, encoder.encode(embedded, text), wish(text), "job") == (), text
+    (hint,) = notes(embedded, encoder.encode(embedded, "(xqzptv:1.2)"), wish("(xqzptv:1.2)"), "job")
     assert '"xqzptv"' in hint
