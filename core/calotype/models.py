@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from calotype import texts
 from calotype.catalog import Catalog
 from calotype.checkpoint import EMBEDDED, ModelInfo, fingerprint, inspect
 from calotype.errors import BadRequest, ModelError, NotAllowed
@@ -89,7 +90,7 @@ async def add_from(models: Models, body: Mapping[str, Any], by: Person) -> Model
     if strange := [field for field in body if field not in _FIELDS]:
         raise BadRequest.of(strange[0][:40], f"is not one of {', '.join(_FIELDS)}")
     for field, value in body.items():
-        if value is not None and (not isinstance(value, str) or not value or "\0" in value):
+        if value is not None and (not isinstance(value, str) or not value or not texts.is_sound(value)):
             raise BadRequest.of(field, "is not text")
     what = body.get("model") or body.get("folder")
     if what is None:
