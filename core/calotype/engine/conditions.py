@@ -18,7 +18,7 @@ PNG_LEVEL: Final = 6
 """zlib's level for pictures. Another one gives other bytes for the same pixels."""
 _LIBRARIES: Final = ("torch", "diffusers", "transformers", "tokenizers", "safetensors", "numpy", "pillow")
 _SHAPING: Final = ("emphasis.py", "sampling.py", "postprocess.py")
-"""Modules outside of the engine's folder that shape pictures too."""
+"""Modules outside of the engine's folder and the families' that shape pictures too."""
 _SWITCHES: Final = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE")
 """The user's environment variables that choose these libraries' kernels."""
 
@@ -43,7 +43,8 @@ def _engine() -> str:
     """Of the code that makes pictures: in an editable installation the version does not tell."""
     engine = Path(__file__).parent
     package = engine.parent
-    files = [*engine.glob("*.py"), *(package / name for name in _SHAPING)]
+    folders = (engine, package / "families")
+    files = [*(file for folder in folders for file in folder.glob("*.py")), *(package / name for name in _SHAPING)]
     return digest((file.relative_to(package).as_posix(), file) for file in files)
 
 
