@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -141,7 +142,11 @@ def listed(connection: Connection, person_key: str | None, guild: str | None = N
     query = select(scheduled_prompts).order_by(scheduled_prompts.c.id)
     if person_key is not None:
         query = query.where(_theirs(person_key, guild))
-    return [_read(row) for row in connection.execute(query).mappings()]
+    found = []
+    for row in connection.execute(query).mappings():
+        with suppress(ValueError, TypeError):  # the log names one that cannot be read, see due: by that it is removed
+            found.append(_read(row))
+    return found
 
 
 def remove(connection: Connection, prompt_id: int, by: Person, guild: str | None = None) -> bool:

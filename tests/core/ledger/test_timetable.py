@@ -177,4 +177,6 @@ def test_one_that_cannot_be_read_is_told_once_and_stops_no_other(
     assert [record.getMessage().split(":")[0] for record in caplog.records if record.levelname == "ERROR"] == [
         f"scheduled prompt {first.id} is skipped"
     ]
+    listed = [each.id for each in ledger.timetable.all(None)]  # what can be read is shown, and the rest with it
+    assert listed == ([second.id] if "request" in broken else [first.id, second.id])
     assert ledger.timetable.remove(first.id, ANN)
