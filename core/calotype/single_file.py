@@ -130,9 +130,7 @@ def unet_config(layout: Layout) -> dict[str, Any]:
     proj = next(k for k in layout.shapes if k.startswith(UNET) and k.endswith(".proj_in.weight"))
     heads: Any = 8 if layout.family == "sd1" else [max(1, each // _HEAD) for each in channels]
     config: dict[str, Any] = {
-        "sample_size": {"sd1": 64, "sd2": 96 if layout.prediction == "v_prediction" else 64, "sdxl": 128}[
-            layout.family
-        ],
+        "sample_size": _native(layout),
         "in_channels": first[1],
         "out_channels": layout.shape(f"{UNET}out.2.weight")[0],
         "block_out_channels": channels,
@@ -180,7 +178,7 @@ def vae_config(layout: Layout) -> dict[str, Any]:
 def text_configs(layout: Layout) -> Iterator[tuple[str, dict[str, Any]]]:
     """Key prefix of each text encoder, with what transformers' ``CLIPTextConfig`` takes."""
     for prefix in _CLIP[layout.family]:
-        openclip = not prefix.endswith("transformer.")
+        openclip = _is_openclip(prefix)
         inner = prefix if openclip else f"{prefix}text_model."
         words = layout.shape(f"{inner}{'token_embedding' if openclip else 'embeddings.token_embedding'}.weight")
         block = f"{inner}transformer.resblocks." if openclip else f"{inner}encoder.layers."
@@ -206,6 +204,11 @@ def text_configs(layout: Layout) -> Iterator[tuple[str, dict[str, Any]]]:
         )
 
 
+def _is_openclip(prefix: str) -> bool:
+    """Whether the text encoder under this prefix is OpenCLIP's, which fills a text up with other tokens than CLIP."""
+    return not prefix.endswith("transformer.")
+
+
 def _write(layout: Layout, folder: Path) -> None:
     from safetensors.torch import load_file
 
@@ -218,10 +221,8 @@ def _write(layout: Layout, folder: Path) -> None:
     _write_diffusers(layout, folder, tensors)
     for name, (prefix, config) in zip(names, text_configs(layout), strict=False):
         _write_text(folder / name, prefix, config, tensors, projected=name == "text_encoder_2")
-
-        clip_words.write(
-            folder / name.replace("text_encoder", "tokenizer"), **({"pad": "!"} if "model" in prefix else {})
-        )
+        words = folder / name.replace("text_encoder", "tokenizer")
+        clip_words.write(words, pad="!" if _is_openclip(prefix) else clip_words.END)
     _write_index(layout, folder)
 
 
@@ -247,7 +248,7 @@ def _write_text(
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     network = (CLIPTextModelWithProjection if projected else CLIPTextModel)(CLIPTextConfig(**config))
-    if prefix.endswith("transformer."):
+    if not _is_openclip(prefix):
         made = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     else:
         made = converters.convert_open_clip_checkpoint(network, dict(tensors), prefix=prefix)

@@ -52,6 +52,17 @@ def test_every_weight_finds_its_place(files: Any, tmp_path: Path, family: str) -
     assert network.unet.config.cross_attention_dim == parts["unet"].config.cross_attention_dim
 
 
+@pytest.mark.parametrize(
+    ("family", "pads"), [("sd1", ["<|endoftext|>"]), ("sd2", ["!"]), ("sdxl", ["<|endoftext|>", "!"])]
+)
+def test_each_text_encoder_is_filled_up_as_it_was_trained(
+    files: Any, tmp_path: Path, family: str, pads: list[str]
+) -> None:
+    folder = convert(files[family][0], tmp_path / "made")
+    names = ["tokenizer", "tokenizer_2"][: len(pads)]
+    assert [CLIPTokenizer.from_pretrained(folder / name).pad_token for name in names] == pads
+
+
 def test_the_words_are_clips_own(tmp_path: Path) -> None:
     clip_words.write(tmp_path / "words")
     words = CLIPTokenizer.from_pretrained(tmp_path / "words")

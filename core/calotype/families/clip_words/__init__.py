@@ -9,21 +9,22 @@ from typing import Any, Final
 
 _FILE: Final = Path(__file__).parent / "bpe_simple_vocab_16e6.txt.gz"
 _MERGES: Final = 49152 - 256 - 2
-_END: Final = "<|endoftext|>"
+END: Final = "<|endoftext|>"
+"""What CLIP puts behind a text, and fills it up with."""
 
 
-def write(folder: Path, *, pad: str = _END) -> None:
+def write(folder: Path, *, pad: str = END) -> None:
     """Makes a tokenizer's folder, as ``CLIPTokenizer`` reads it, with ``pad`` behind the end of a text."""
     folder.mkdir(parents=True)
     merges = gzip.decompress(_FILE.read_bytes()).decode().split("\n")[1 : 1 + _MERGES]
     letters = list(_letters().values())
     words = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(merge.split()) for merge in merges)]
-    words += ["<|startoftext|>", _END]
+    words += ["<|startoftext|>", END]
     (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}), "utf-8")
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), "utf-8")
     config: dict[str, Any] = {
-        "tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "do_lower_case": True, "unk_token": _END,
-        "bos_token": "<|startoftext|>", "eos_token": _END, "pad_token": pad,
+        "tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "do_lower_case": True, "unk_token": END,
+        "bos_token": "<|startoftext|>", "eos_token": END, "pad_token": pad,
     }  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1), "utf-8")
 
