@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from calotype.checkpoint import ModelInfo
 from calotype.errors import BadRequest, Problem, SetupError
-from calotype.loras import Loras, check_weights, look, taken_out
+from calotype.loras import Loras, check_weights, taken_out, text_width
 from calotype.plugins.registry import Registry
 from calotype.postprocess import PIXEL_LIMIT, PostProcessor
 from calotype.request import SEED_LIMIT, Options, Request, problems
@@ -151,9 +151,9 @@ class Catalog:
         wanted = {**request.loras, **tagged}
         check_weights(wanted)
         for name in wanted:
-            sight = look(self.loras.find(name), name)
-            if sight.text_width not in (None, model.facts.text_width):
-                told = f"text of width {sight.text_width}; that of {model.name} is {model.facts.text_width}"
+            width = text_width(self.loras.find(name), name)
+            if width not in (None, model.facts.text_width):
+                told = f"text of width {width}; that of {model.name} is {model.facts.text_width}"
                 raise BadRequest.of(f"loras.{name}", f"is for another kind of model, with {told}")
         return prompt, wanted
 

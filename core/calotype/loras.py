@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from calotype.errors import BadRequest
+from calotype.families import headers
 
 TAG: Final = re.compile(r"<lora:([^:<>]{1,100}):?(-?\d{0,3}(?:\.\d{0,4})?)>")
 """As Automatic1111's web UI has introduced it: ``<lora:name:0.8>``; without a number it is 1."""
@@ -46,25 +45,24 @@ class Loras:
         raise BadRequest.of("loras", f"{name[:60]!r} is not there; there are {listed}")
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What the header of a file says. ``text_width``: of the text that it was trained with; None if that is untold."""
+def text_width(file: Path, name: str) -> int | None:
+    """Width of the text that it was trained with, by its header; None if that is untold.
 
-    text_width: int | None
-    transformer: bool
-
-
-def look(file: Path, name: str) -> Sight:
-    """Raises :class:`BadRequest` in one line for what is no LoRA that can be used."""
-    header = _header(file, name)
+    Raises :class:`BadRequest` in one line for what is no LoRA that can be used.
+    """
+    try:
+        header = headers.read(file, _HEADER_LIMIT).tensors
+    except OSError as error:
+        raise BadRequest.of(f"loras.{name}", f"cannot be read ({error.strerror}); ask the operator") from None
+    except headers.UNREADABLE as error:
+        raise BadRequest.of(f"loras.{name}", f"is not a whole safetensors file ({error}); fetch it again") from None
     if any(".hada_" in key or ".lokr_" in key or "dora_scale" in key or ".oft_" in key for key in header):
         raise BadRequest.of(f"loras.{name}", "is a LoHa, LoKr, OFT or DoRA; only plain LoRA is supported")
     downs = {key: value["shape"] for key, value in header.items() if _DOWN.search(key)}
     if not downs:
         raise BadRequest.of(f"loras.{name}", "has no LoRA layers in it; it is something else")
     widths = {shape[1] for key, shape in downs.items() if _TEXT.search(key) and len(shape) > 1}
-    transformer = any(key.startswith(("transformer.", "lora_transformer_")) for key in downs)
-    return Sight(widths.pop() if len(widths) == 1 else None, transformer)
+    return widths.pop() if len(widths) == 1 else None
 
 
 def taken_out(prompt: str) -> tuple[str, dict[str, float]]:
@@ -85,21 +83,3 @@ def check_weights(loras: Mapping[str, float]) -> None:
             raise BadRequest.of(
                 f"loras.{name[:60]}", f"{weight:g} is too much; from -{WEIGHT_LIMIT:g} to {WEIGHT_LIMIT:g}"
             )
-
-
-def _header(file: Path, name: str) -> dict[str, Any]:
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            if not 2 <= length <= min(size, _HEADER_LIMIT):
-                raise ValueError("its header is damaged")
-            header: dict[str, Any] = json.loads(opened.read(length))
-        header.pop("__metadata__", None)
-        if size != 8 + length + max(int(each["data_offsets"][1]) for each in header.values()):
-            raise ValueError("it is not as long as its header says")
-    except OSError as error:
-        raise BadRequest.of(f"loras.{name}", f"cannot be read ({error.strerror}); ask the operator") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadRequest.of(f"loras.{name}", f"is not a whole safetensors file ({error}); fetch it again") from None
-    return header

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calotype.errors import ModelError
+from calotype.families import headers
 
 UNET: Final = "model.diffusion_model."
 _VAE: Final = "first_stage_model."
@@ -23,7 +24,6 @@ _CLIP: Final = {
     "sd1": ("cond_stage_model.transformer.",), "sd2": ("cond_stage_model.model.",),
     "sdxl": ("conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."),
 }  # fmt: skip
-_HEADER_LIMIT: Final = 100_000_000
 _HEAD: Final = 64
 """Channels of an attention head, in all but the U-Net of 1.x, which has eight heads throughout."""
 
@@ -59,24 +59,15 @@ class Layout:
 def look(file: Path) -> Layout:
     """Reads the header. Raises :class:`ModelError` in one line for what is none of these."""
     try:
-        size = file.stat().st_size
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            if not 2 <= length <= min(size, _HEADER_LIMIT):
-                raise ValueError("its header is damaged")
-            header: dict[str, Any] = json.loads(opened.read(length))
-        metadata = header.pop("__metadata__", None) or {}
-        end = 8 + length + max(int(tensor["data_offsets"][1]) for tensor in header.values())
-        if size != end:
-            raise ValueError(f"it has {size} bytes, but its header promises {end}")
-        shapes = {key: [int(side) for side in tensor["shape"]] for key, tensor in header.items()}
+        header = headers.read(file)
+        shapes = {key: [int(side) for side in tensor["shape"]] for key, tensor in header.tensors.items()}
     except OSError as error:
         raise ModelError(f"model: {file} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except headers.UNREADABLE as error:
         raise ModelError(f"model: {file} is not a whole safetensors file: {error}; download it again") from None
     for family, prefixes in _CLIP.items():
-        if all(any(key.startswith(prefix) for key in shapes) for prefix in (UNET, _VAE, *prefixes)):
-            return Layout(file, family, shapes, metadata)
+        if all(_any(shapes, prefix) for prefix in (UNET, _VAE, *prefixes)):
+            return Layout(file, family, shapes, header.metadata)
     have = [name for name, prefix in (("a U-Net", UNET), ("an autoencoder", _VAE)) if _any(shapes, prefix)]
     raise ModelError(
         f"model: {file} holds {' and '.join(have) or 'none'} of what a checkpoint of Stable Diffusion 1.x, 2.x or XL "

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from calotype.errors import ModelError
-
-_HEADER_LIMIT: Final = 100_000_000
+from calotype.families import headers
 
 
 class Folder:
@@ -91,18 +90,8 @@ class Folder:
 
 def _parameters(path: Path) -> int:
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(size, _HEADER_LIMIT):
-                raise ValueError("its header is damaged")
-            header: dict[str, Any] = json.loads(file.read(length))
-        header.pop("__metadata__", None)
-        end = 8 + length + max(int(tensor["data_offsets"][1]) for tensor in header.values())
-        if size != end:
-            raise ValueError(f"it has {size} bytes, but its header promises {end}")
-        return sum(prod(tensor["shape"]) for tensor in header.values())
+        return sum(prod(tensor["shape"]) for tensor in headers.read(path).tensors.values())
     except OSError as error:
         raise ModelError(f"model: {path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except headers.UNREADABLE as error:
         raise ModelError(f"model: {path} is not a whole safetensors file: {error}; download it again") from None
