@@ -20,7 +20,7 @@ from calotype.errors import CalotypeError, SetupError
 from calotype.home import Home
 from calotype.leader import Chore, Leader
 from calotype.loras import Loras
-from calotype.model_list import ModelList, recorded
+from calotype.model_list import ModelList
 from calotype.moderation.prompts import PromptReview
 from calotype.plugins.registry import Registry
 from calotype.review import Reviews
@@ -51,7 +51,7 @@ def catalog_for(settings: Settings) -> Catalog:
     added = ModelList(home.model_list)
     for each in added.all():
         try:
-            catalog.add_model(recorded(inspect(each.folder, each.name), each))
+            catalog.add_model(each.inspect())
         except CalotypeError as error:  # it was fine once; the service goes on without it
             log.warning("a model that was added before is left out: %s", error)
     default = added.default
@@ -168,7 +168,7 @@ def _recall(home: Home, catalog: Catalog) -> bool:
     for each in ModelList(home.model_list).all():
         if each.folder.resolve() not in known:
             try:
-                catalog.add_model(recorded(inspect(each.folder, each.name), each))
+                catalog.add_model(each.inspect())
             except CalotypeError as error:
                 log.warning("a model that was offered elsewhere is left out: %s", error)
     return len(catalog.models) > before

@@ -9,11 +9,10 @@ from typing import Final
 
 from calotype.errors import BadRequest
 from calotype.families import headers
+from calotype.request import LORA_WEIGHT_LIMIT, LORAS_LIMIT
 
 TAG: Final = re.compile(r"<lora:([^:<>]{1,100}):?(-?\d{0,3}(?:\.\d{0,4})?)>")
 """As Automatic1111's web UI has introduced it: ``<lora:name:0.8>``; without a number it is 1."""
-LIMIT: Final = 5
-WEIGHT_LIMIT: Final = 4.0
 _NAME: Final = re.compile(r"[\w][\w. -]{0,99}")
 _HEADER_LIMIT: Final = 20_000_000
 _TEXT: Final = re.compile(r"attn2[._]to_[kv]\b|attn2[._]to_[kv][._]|attn2[._]processor[._]to_[kv]")
@@ -76,10 +75,10 @@ def taken_out(prompt: str) -> tuple[str, dict[str, float]]:
 
 def check_weights(loras: Mapping[str, float]) -> None:
     """Raises :class:`BadRequest`."""
-    if len(loras) > LIMIT:
-        raise BadRequest.of("loras", f"are {len(loras)}; at most {LIMIT} at a time")
+    if len(loras) > LORAS_LIMIT:
+        raise BadRequest.of("loras", f"are {len(loras)}; at most {LORAS_LIMIT} at a time")
     for name, weight in loras.items():
-        if abs(weight) > WEIGHT_LIMIT:
+        if abs(weight) > LORA_WEIGHT_LIMIT:
             raise BadRequest.of(
-                f"loras.{name[:60]}", f"{weight:g} is too much; from -{WEIGHT_LIMIT:g} to {WEIGHT_LIMIT:g}"
+                f"loras.{name[:60]}", f"{weight:g} is too much; from -{LORA_WEIGHT_LIMIT:g} to {LORA_WEIGHT_LIMIT:g}"
             )

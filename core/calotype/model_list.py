@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from calotype.checkpoint import ModelInfo
+from calotype.checkpoint import ModelInfo, inspect
 
 _VERSION: Final = 2
 
@@ -19,6 +19,10 @@ class Added:
     folder: Path
     name: str | None = None
     sha256: str | None = None
+
+    def inspect(self) -> ModelInfo:
+        """The model, with the sha256 that its files must have when they are loaded. Raises :class:`ModelError`."""
+        return replace(inspect(self.folder, self.name), sha256=self.sha256)
 
 
 class ModelList:
@@ -77,8 +81,3 @@ class ModelList:
         temporary = self._file.with_suffix(".json.tmp")
         temporary.write_text(text + "\n", "utf-8")
         temporary.replace(self._file)
-
-
-def recorded(model: ModelInfo, added: Added) -> ModelInfo:
-    """With the sha256 that its files must have when they are loaded."""
-    return replace(model, sha256=added.sha256)

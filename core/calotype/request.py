@@ -29,6 +29,8 @@ STEPS_LIMIT: Final = 150
 GUIDANCE_LIMIT: Final = 30.0
 IMAGES_LIMIT: Final = 8
 SIDE_LIMIT: Final = 2048
+LORAS_LIMIT: Final = 5
+LORA_WEIGHT_LIMIT: Final = 4.0
 
 _STRANGE: Final = "is not a field that is known here; check its spelling or leave it out"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -79,6 +81,7 @@ def _sha256(value: str) -> str:
 
 Text = Annotated[str, Field(max_length=PROMPT_LIMIT), AfterValidator(_text)]
 Side = Annotated[int, Field(ge=8, le=SIDE_LIMIT), AfterValidator(_dimension)]
+LoraWeight = Annotated[float, Field(ge=-LORA_WEIGHT_LIMIT, le=LORA_WEIGHT_LIMIT)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
 
 
@@ -108,7 +111,7 @@ class Request(BaseModel):
     images: Annotated[int, Field(ge=1, le=IMAGES_LIMIT)] = 1
     model: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_plain)] | None = None
     options: Options = Field(default_factory=dict)
-    loras: dict[str, Annotated[float, Field(ge=-4.0, le=4.0)]] = Field(default_factory=dict, max_length=5)
+    loras: dict[str, LoraWeight] = Field(default_factory=dict, max_length=LORAS_LIMIT)
     """LoRA files by name, with the weight of each. ``<lora:name:0.8>`` in the prompt says the same."""
     init_image: Annotated[str, AfterValidator(_sha256)] | None = None
     """The picture to start from instead of noise alone (SDEdit, Meng et al. 2022): its sha256 in the image store.

@@ -10,7 +10,7 @@ import torch
 from diffusers import FluxTransformer2DModel
 from torch import nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
-from transformers import AutoTokenizer, CLIPTextModel, CLIPTokenizer, T5EncoderModel
+from transformers import AutoTokenizer, CLIPTextModel, T5EncoderModel
 
 from calotype.families import autoencoder, parts
 from calotype.families.clip import Clip
@@ -75,9 +75,7 @@ def places(height: int, width: int) -> torch.Tensor:
 
 def load(folder: Path, facts: Facts, device: torch.device) -> Network:
     """See :class:`~calotype.families.family.Family`."""
-    encoder = parts.text_encoder(CLIPTextModel, folder / "text_encoder", device)
-    words = parts.tokenizer(CLIPTokenizer, folder / "tokenizer")
-    clip = Clip(words, encoder, int(encoder.config.max_position_embeddings), device, one_window=True)
+    clip = parts.clip(folder, "", CLIPTextModel, None, device, one_window=True)
     t5 = T5(
         parts.tokenizer(AutoTokenizer, folder / "tokenizer_2"),
         parts.text_encoder(T5EncoderModel, folder / "text_encoder_2", device),

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import torch
 
+from calotype.families.clip import Clip
+
 _IMPORTING: Final = threading.Lock()
 
 
@@ -43,6 +45,25 @@ def text_encoder(kind: Any, folder: Path, device: torch.device) -> Any:
     """A transformers class with its weights."""
     loaded = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
     return loaded.eval().requires_grad_(False).to(device)
+
+
+def clip(
+    folder: Path,
+    which: str,
+    kind: Any,
+    window: int | None,
+    device: torch.device,
+    *,
+    penultimate: bool = False,
+    one_window: bool = False,
+) -> Clip:
+    """The text encoder whose name ends so, with its words. ``window`` None: as long as its ``config.json`` says."""
+    from transformers import CLIPTokenizer
+
+    encoder = text_encoder(kind, folder / f"text_encoder{which}", device)
+    words = tokenizer(CLIPTokenizer, folder / f"tokenizer{which}")
+    tokens = window or int(encoder.config.max_position_embeddings)
+    return Clip(words, encoder, tokens, device, penultimate=penultimate, one_window=one_window)
 
 
 def tokenizer(kind: Any, folder: Path) -> Any:

@@ -10,7 +10,7 @@ import torch
 from diffusers import SD3Transformer2DModel
 from torch import nn
 from torch.nn.functional import pad
-from transformers import AutoTokenizer, CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel
+from transformers import AutoTokenizer, CLIPTextModelWithProjection, T5EncoderModel
 
 from calotype.families import autoencoder, parts
 from calotype.families.clip import Clip
@@ -76,17 +76,8 @@ class SD3Network(FlowNetwork):
 
 def load(folder: Path, facts: Facts, device: torch.device) -> Network:
     """See :class:`~calotype.families.family.Family`."""
-    first, second = (
-        Clip(
-            parts.tokenizer(CLIPTokenizer, folder / f"tokenizer{which}"),
-            parts.text_encoder(CLIPTextModelWithProjection, folder / f"text_encoder{which}", device),
-            facts.tokens,
-            device,
-            penultimate=True,
-            one_window=True,
-        )
-        for which in ("", "_2")
-    )
+    kind, how = CLIPTextModelWithProjection, {"penultimate": True, "one_window": True}
+    first, second = (parts.clip(folder, which, kind, facts.tokens, device, **how) for which in ("", "_2"))
     t5 = None
     if "text_encoder_3" in facts.parts:
         encoder = parts.text_encoder(T5EncoderModel, folder / "text_encoder_3", device)

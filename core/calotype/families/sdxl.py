@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from calotype.families.family import Defaults, Facts, Family, vae_scale
+from calotype.families.family import Defaults, Facts, Family
 from calotype.families.folder import Folder
-from calotype.families.stable_diffusion import TURBO, channels_of, is_turbo, prediction_of
+from calotype.families.stable_diffusion import TURBO, is_turbo, unet_facts
 
 if TYPE_CHECKING:
     import torch
@@ -26,22 +26,7 @@ class StableDiffusionXL(Family):
 
     def describe(self, folder: Folder) -> Facts:
         """See :class:`Family`."""
-        unet, vae, text = (folder.config(part) for part in ("unet", "vae", "text_encoder"))
-        folder.require("tokenizer", "tokenizer_2")
-        scale = vae_scale(vae)
-        return Facts(
-            parts=("unet", "vae", "text_encoder", "text_encoder_2"),
-            words=("tokenizer", "tokenizer_2"),
-            prediction=prediction_of(folder),
-            latent_channels=channels_of(folder, unet),
-            vae_scale=scale,
-            tokens=int(text["max_position_embeddings"]),
-            native=int(unet["sample_size"]) * scale,
-            text_width=int(unet["cross_attention_dim"]),
-            guidance="pair" if unet.get("time_cond_proj_dim") is None else "input",
-            inpaints=unet["in_channels"] != unet["out_channels"],
-            defaults=TURBO if is_turbo(folder) else _BASE,
-        )
+        return unet_facts(folder, ("", "_2"), TURBO if is_turbo(folder) else _BASE)
 
     def load(self, folder: Path, facts: Facts, device: torch.device) -> Network:
         """See :class:`Family`."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from calotype.engine.levels import TrainedLevels
 from calotype.errors import ModelError
@@ -86,16 +86,7 @@ def load(folder: Path, facts: Facts, device: torch.device) -> Network:
     unet = parts.network(UNet2DConditionModel, folder / "unet", device)
     vae = autoencoder.load(folder / "vae", device)
     kinds = (("", CLIPTextModel), ("_2", CLIPTextModelWithProjection))
-    first, second = (
-        Clip(
-            parts.tokenizer(CLIPTokenizer, folder / f"tokenizer{which}"),
-            parts.text_encoder(kind, folder / f"text_encoder{which}", device),
-            facts.tokens,
-            device,
-            penultimate=True,
-        )
-        for which, kind in kinds
-    )
+    first, second = (parts.clip(folder, which, kind, facts.tokens, device, penultimate=True) for which, kind in kinds)
     width, taken = (
         sum(clip.encoder.config.hidden_size for clip in (first, second)),
         unet.config.cross_attention_dim,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -34,48 +35,31 @@ class StableDiffusion1(Family):
 
     def describe(self, folder: Folder) -> Facts:
         """See :class:`Family`."""
-        unet, vae, text = (folder.config(part) for part in ("unet", "vae", "text_encoder"))
-        folder.require("tokenizer")
-        scale = vae_scale(vae)
-        return Facts(
-            parts=("unet", "vae", "text_encoder"),
-            words=("tokenizer",),
-            prediction=prediction_of(folder),
-            latent_channels=channels_of(folder, unet),
-            vae_scale=scale,
-            tokens=int(text["max_position_embeddings"]),
-            native=int(unet["sample_size"]) * scale,
-            text_width=int(unet["cross_attention_dim"]),
-            guidance="pair" if unet.get("time_cond_proj_dim") is None else "input",
-            inpaints=unet["in_channels"] != unet["out_channels"],
-            defaults=self.defaults(folder, unet),
-        )
+        return unet_facts(folder, ("",), self.defaults(folder))
 
-    def defaults(self, folder: Folder, unet: dict[str, Any]) -> Defaults:
+    def defaults(self, folder: Folder) -> Defaults:
         """Best settings, unless the folder's card says others."""
         return TURBO if is_turbo(folder) else Defaults()
 
     def load(self, folder: Path, facts: Facts, device: torch.device) -> UNetNetwork:
         """See :class:`Family`."""
         from diffusers import UNet2DConditionModel
-        from transformers import CLIPTextModel, CLIPTokenizer
+        from transformers import CLIPTextModel
 
         from calotype.engine.levels import TrainedLevels
         from calotype.families import autoencoder, parts
-        from calotype.families.clip import Clip
         from calotype.families.laws import VariancePreserving
         from calotype.families.unet import UNetNetwork
 
         unet = parts.network(UNet2DConditionModel, folder / "unet", device)
         vae = autoencoder.load(folder / "vae", device)
-        encoder = parts.text_encoder(CLIPTextModel, folder / "text_encoder", device)
-        words = parts.tokenizer(CLIPTokenizer, folder / "tokenizer")
+        clip = parts.clip(folder, "", CLIPTextModel, facts.tokens, device)
         levels = TrainedLevels.from_config(Folder(folder).json("scheduler/scheduler_config.json"))
-        width, taken = encoder.config.hidden_size, unet.config.cross_attention_dim
+        width, taken = clip.encoder.config.hidden_size, unet.config.cross_attention_dim
         if width != taken:
             raise ModelError(f"model: the text encoder is {width} wide, the U-Net takes {taken}")
         law = VariancePreserving(levels, facts.prediction)
-        return UNetNetwork(unet, vae, Clip(words, encoder, facts.tokens, device), law, device)
+        return UNetNetwork(unet, vae, clip, law, device)
 
 
 class StableDiffusion2(StableDiffusion1):
@@ -96,9 +80,30 @@ class LatentConsistency(StableDiffusion1):
     label = "Latent consistency models"
     pipelines = ("LatentConsistencyModelPipeline", "LatentConsistencyModelImg2ImgPipeline")
 
-    def defaults(self, folder: Folder, unet: dict[str, Any]) -> Defaults:
+    def defaults(self, folder: Folder) -> Defaults:
         """See above."""
         return Defaults(steps=4, sampler="lcm", schedule="simple", guidance=8.0)
+
+
+def unet_facts(folder: Folder, readers: Sequence[str], defaults: Defaults) -> Facts:
+    """Of a U-Net in latent space; ``readers`` are the endings of its text encoders' and tokenizers' names."""
+    words = tuple(f"tokenizer{each}" for each in readers)
+    unet, vae, text = (folder.config(part) for part in ("unet", "vae", "text_encoder"))
+    folder.require(*words)
+    scale = vae_scale(vae)
+    return Facts(
+        parts=("unet", "vae", *(f"text_encoder{each}" for each in readers)),
+        words=words,
+        prediction=prediction_of(folder),
+        latent_channels=channels_of(folder, unet),
+        vae_scale=scale,
+        tokens=int(text["max_position_embeddings"]),
+        native=int(unet["sample_size"]) * scale,
+        text_width=int(unet["cross_attention_dim"]),
+        guidance="pair" if unet.get("time_cond_proj_dim") is None else "input",
+        inpaints=unet["in_channels"] != unet["out_channels"],
+        defaults=defaults,
+    )
 
 
 def prediction_of(folder: Folder) -> str:

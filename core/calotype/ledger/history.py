@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, delete, func, select
 
 from calotype.job import Job, JobStatus
-from calotype.ledger import ending, fair, outbox, starts
+from calotype.ledger import ending, fair, retention, starts
 from calotype.ledger.accounts import person_of
 from calotype.ledger.rows import to_jobs
 from calotype.ledger.tables import jobs
@@ -52,17 +52,12 @@ def expire(connection: Connection, finished_before: datetime, limit: int) -> int
 
     No favourites, and none whose result is still to be delivered.
     """
-    spared = jobs.c.favourite | outbox.is_awaited()
-    old = (
-        select(jobs.c.seq)
-        .where(jobs.c.status.in_(_FINAL), jobs.c.finished < finished_before, ~spared)
-        .order_by(jobs.c.finished)
-        .limit(limit)
-    )
+    done_with = retention.is_done_with(finished_before)
+    old = select(jobs.c.seq).where(done_with).order_by(jobs.c.finished).limit(limit)
     numbers = connection.scalars(old).all()
     people: set[str] = set()
     for some in _chunks(numbers):
-        gone = delete(jobs).where(jobs.c.seq.in_(some), ~spared)
+        gone = delete(jobs).where(jobs.c.seq.in_(some), done_with)
         people.update(connection.scalars(gone.returning(jobs.c.person)))
     for few in _chunks(people):
         fair.forget(connection, few)

@@ -35,14 +35,14 @@ def busy_since(connection: Connection) -> datetime | None:
     return connection.scalar(running.order_by(started).limit(1))
 
 
-def _is_done_with(finished_before: datetime) -> ColumnElement[bool]:
+def is_done_with(finished_before: datetime) -> ColumnElement[bool]:
     """Of a job that ended before: it is no favourite, and nobody waits for its result any more."""
     return jobs.c.status.in_(_OVER) & (jobs.c.finished < finished_before) & ~jobs.c.favourite & ~outbox.is_awaited()
 
 
 def oldest(connection: Connection, after: int, finished_before: datetime, limit: int) -> list[tuple[int, list[str]]]:
     """Number and picture files of jobs that may go, oldest first."""
-    over = select(jobs.c.seq, jobs.c.id).where(jobs.c.seq > after, _is_done_with(finished_before))
+    over = select(jobs.c.seq, jobs.c.id).where(jobs.c.seq > after, is_done_with(finished_before))
     numbers = {row.id: row.seq for row in connection.execute(over.order_by(jobs.c.seq).limit(limit))}
     files: dict[str, list[str]] = defaultdict(list)
     for table in (pictures, init_images, masks):
@@ -54,7 +54,7 @@ def oldest(connection: Connection, after: int, finished_before: datetime, limit:
 
 def expire(connection: Connection, numbers: Sequence[int], finished_before: datetime) -> int:
     """Deletes these jobs, with pictures and outbox rows, unless they may not go by now."""
-    gone = delete(jobs).where(jobs.c.seq.in_(numbers), _is_done_with(finished_before))
+    gone = delete(jobs).where(jobs.c.seq.in_(numbers), is_done_with(finished_before))
     people = list(connection.scalars(gone.returning(jobs.c.person)))
     if people:
         fair.forget(connection, set(people))

@@ -16,8 +16,8 @@ from calotype.catalog import Catalog
 from calotype.checkpoint import EMBEDDED, inspect
 from calotype.errors import BadRequest
 from calotype.families.adapters import as_diffusers
-from calotype.loras import LIMIT, Loras, taken_out
-from calotype.request import Request
+from calotype.loras import Loras, taken_out
+from calotype.request import LORAS_LIMIT, Request
 
 PLACE = "down_blocks_1_attentions_0_transformer_blocks_0_attn2"
 
@@ -108,10 +108,10 @@ def test_what_is_refused_before_anything_runs(bench: Any, loras: dict[str, float
 
 
 def test_too_many_or_too_much(bench: Any) -> None:
-    for fields in ({"loras": {"strong": 5.0}}, {"loras": {str(n): 1.0 for n in range(LIMIT + 1)}}):
+    for fields in ({"loras": {"strong": 5.0}}, {"loras": {str(n): 1.0 for n in range(LORAS_LIMIT + 1)}}):
         with pytest.raises(BadRequest, match="loras"):
             Request.parse({"prompt": "cat", **fields})
-    for prompt in ("cat <lora:strong:9>", "cat " + " ".join(f"<lora:n{n}>" for n in range(LIMIT + 1))):
+    for prompt in ("cat <lora:strong:9>", "cat " + " ".join(f"<lora:n{n}>" for n in range(LORAS_LIMIT + 1))):
         with pytest.raises(BadRequest, match="loras"):
             bench.catalog.resolve(Request.parse({"prompt": prompt}))
     with pytest.raises(BadRequest, match="prompt: has nothing but LoRA in it"):
